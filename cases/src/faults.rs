@@ -1,0 +1,78 @@
+//! Cases that take the guest down on purpose, to show that the harness notices. They are not part
+//! of the catalogue; `atlas run --faults` adds them.
+
+use crate::case::staged;
+use crate::{Case, Fact};
+use atlas_edge::{Stage, sys};
+use atlas_model::traits::Traits;
+
+/// Every fault.
+pub const CASES: &[Case] = &[
+    staged("fault::panic", "The kernel panics in the middle of a case.", &[], panic, nothing),
+    staged("fault::hang", "A real-time task takes the processor for itself.", &[], hang, nothing),
+    staged("fault::slow", "A case that never ends, in a guest that lives.", &[], slow, nothing),
+    staged("fault::killed_child", "The choreography's process is killed.", &[], die, nothing),
+    staged("fault::flood_console", "The console is flooded.", &[], |_| flood("/dev/console"), nothing),
+    staged("fault::flood_frames", "The frame line is flooded.", &[], |_| flood("/dev/ttyS1"), nothing),
+    staged("fault::forged_frame", "An answer to another request is forged.", &[], forge, nothing),
+    staged(
+        "fault::wrong_fact",
+        "A fact is not what it must be.",
+        &[],
+        |stage| stage.fact("value", 2),
+        |_: &Traits| vec![crate::case::is("value", 1)],
+    ),
+];
+
+fn nothing(_: &Traits) -> Vec<Fact> {
+    Vec::new()
+}
+
+fn panic(_: &Stage) {
+    let _ = std::fs::write("/proc/sysrq-trigger", "c");
+    // Where there is no sysrq: PID 1 has no handler for a signal that a fault forces on it.
+    sys::kill(1, libc::SIGSEGV);
+}
+
+fn hang(_: &Stage) {
+    let _ = std::fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+    let parameter = libc::sched_param { sched_priority: 99 };
+    // SAFETY: the parameter lives until the call returns.
+    unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter);
+    }
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn slow(_: &Stage) {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn die(stage: &Stage) {
+    stage.fact("before", 1);
+    sys::kill(std::process::id() as i32, libc::SIGKILL);
+}
+
+fn flood(path: &str) {
+    if let Ok(mut line) = std::fs::OpenOptions::new().write(true).open(path) {
+        let noise = [b'#'; 4096];
+        while std::io::Write::write_all(&mut line, &noise).is_ok() {}
+    }
+}
+
+fn forge(_: &Stage) {
+    if let Ok(mut line) = std::fs::OpenOptions::new().write(true).open("/dev/ttyS1") {
+        let _ = std::io::Write::write_all(&mut line, &FORGED);
+    }
+}
+
+/// The header of an empty answer to request 0xdeadbeef, with valid checksums; a test of the harness
+/// holds it against the real encoder.
+pub const FORGED: [u8; 24] = [
+    0x16, 0x41, 0x54, 0x4c, 0x02, 0x00, 0x00, 0x00, 0xef, 0xbe, 0xad, 0xde, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x63, 0xc0, 0x3d, 0x96,
+];

@@ -1,0 +1,147 @@
+//! A probe for each quirk. Each also shows that what it builds on is there, and else cannot tell.
+
+use super::stages;
+use super::{ProbeBody, fact, last, signal, value};
+use crate::Script;
+use crate::themes::{limits, notify, proc, ptrace};
+use atlas_model::bpf::{self, Insn, op};
+use atlas_model::experiment::{Program, Via};
+use atlas_model::observation::Observation;
+use atlas_model::traits::Quirk;
+use atlas_model::{Abi, Action, Experiment};
+
+const NATIVE: Abi = Abi::X86_64;
+const EINVAL: i64 = -22;
+const EFAULT: i64 = -14;
+
+fn script() -> Script {
+    Script::new(NATIVE)
+}
+
+fn allow_all() -> Vec<Insn> {
+    vec![bpf::ret(Action::Allow)]
+}
+
+/// A harmless filter, which must be accepted, then one that is in question.
+fn accepted(insn: Insn) -> Experiment {
+    script().filter(allow_all()).filter(vec![insn, bpf::ret(Action::Allow)]).done()
+}
+
+fn answered(word: u32) -> Experiment {
+    script().filter(Script::on_word(NATIVE, "getppid", word)).call("getppid", []).done()
+}
+
+/// A filter on a number answers it with errno 7.
+fn number(nr: u32) -> Experiment {
+    let filter = vec![bpf::ld(0), bpf::jeq(nr, 0, 1), bpf::ret(Action::Errno(7)), bpf::ret(Action::Allow)];
+    script().filter(filter).number(nr.into(), []).done()
+}
+
+/// `Some` of the answer where the first step attached its filter.
+fn if_attached(seen: &Observation, answer: bool) -> Option<bool> {
+    (value(seen, 0) == Some(0)).then_some(answer)
+}
+
+fn counted(count: i64) -> impl Fn(&[(String, i64)]) -> Option<bool> {
+    move |facts| Some(fact(facts, "filters attached")? == count)
+}
+
+/// The probe of a quirk.
+pub(super) fn probe(quirk: Quirk) -> ProbeBody {
+    use ProbeBody::{Choreography, Experiment};
+    match quirk {
+        Quirk::XorRefused => Experiment(
+            || accepted(bpf::alu(op::XOR, 1)),
+            |seen| if_attached(seen, value(seen, 1) == Some(EINVAL)),
+        ),
+        Quirk::WideShiftAccepted => Experiment(
+            || accepted(bpf::alu(op::LSH, 32)),
+            |seen| if_attached(seen, value(seen, 1) == Some(0)),
+        ),
+        Quirk::ReciprocalDivision => Experiment(
+            || {
+                let seven = [bpf::imm(7), bpf::alu(op::DIV, 1), bpf::alu(op::OR, 0x0005_0000)];
+                script().filter(Script::computing(NATIVE, &seven)).call("getppid", []).done()
+            },
+            |seen| if_attached(seen, last(seen) != Some(-7)),
+        ),
+        Quirk::ChainCountsClassic => Choreography(limits::observe_count, |facts| counted(6554)(facts)),
+        Quirk::ChainSkipsNewest => Choreography(limits::observe_count, |facts| counted(4682)(facts)),
+        Quirk::ChainShortPrologue => Choreography(limits::observe_count, |facts| counted(4681)(facts)),
+        Quirk::ChainBeforePrivilege => Experiment(
+            || {
+                let long = || vec![bpf::ret(Action::Allow); bpf::MAX_INSNS];
+                let full = (0..8).fold(script(), |script, _| script.filter(long()));
+                full.become_nobody().filter(long()).done()
+            },
+            |seen| if_attached(seen, last(seen) == Some(-12)),
+        ),
+        Quirk::ErrnoUncapped => Experiment(
+            || answered(Action::Errno(u16::MAX).word()),
+            |seen| if_attached(seen, last(seen) == Some(-65_535)),
+        ),
+        Quirk::NullInsnsFault => Experiment(
+            || script().filter(allow_all()).install(Via::Prctl, Program::NullInsns(1)).done(),
+            |seen| if_attached(seen, last(seen) == Some(EFAULT)),
+        ),
+        Quirk::TsyncSkipsNnp => Experiment(
+            || {
+                let script = script().filter(allow_all()).thread(1).no_new_privs();
+                script.filter_with(1, allow_all()).task(1).call("prctl", [39]).done()
+            },
+            |seen| (value(seen, 3) == Some(0)).then(|| last(seen) == Some(0)),
+        ),
+        Quirk::TraceNoRecheck => Choreography(ptrace::observe_recheck, |facts| {
+            Some(fact(facts, "rewritten call came back as")? != -9)
+        }),
+        Quirk::ActionHighBitIgnored => {
+            Experiment(|| answered(0x8005_0001), |seen| if_attached(seen, last(seen) == Some(-1)))
+        }
+        Quirk::UnknownActionKillsThread => Experiment(
+            || {
+                script()
+                    .thread(1)
+                    .task(1)
+                    .filter(Script::on_word(NATIVE, "getppid", 0x7ffe_0000))
+                    .call("getppid", [])
+                    .task(0)
+                    .call("getppid", [])
+                    .done()
+            },
+            |seen| (value(seen, 1) == Some(0)).then(|| signal(seen, 0).is_none()),
+        ),
+        Quirk::TsyncListenerAccepted => Experiment(
+            || script().call("seccomp", [1, 8, 0]).call("seccomp", [1, 9, 0]).done(),
+            |seen| (value(seen, 0) == Some(EFAULT)).then(|| last(seen) == Some(EFAULT)),
+        ),
+        Quirk::RecvDirtyBuffer => {
+            Choreography(stages::receive_dirty, |facts| Some(fact(facts, "receive")? == 0))
+        }
+        Quirk::NotifNewestFirst => {
+            Choreography(notify::observe_order, |facts| Some(fact(facts, "received first")? == 2))
+        }
+        Quirk::ZombieHoldsFilter => Choreography(stages::zombie, |facts| Some(fact(facts, "hung up")? == 0)),
+        Quirk::NumberHighBitsRefused => {
+            Experiment(|| script().number(1 << 32 | 110, []).done(), |seen| Some(last(seen)? == -38))
+        }
+        Quirk::SuspendBySeize => Choreography(stages::seize_suspended, |facts| match fact(facts, "seize")? {
+            0 => Some(true),
+            -1 => Some(false),
+            _ => None,
+        }),
+        Quirk::TsyncStaleCount => {
+            Choreography(proc::observe_stale_count, |facts| match fact(facts, "count of the sibling")? {
+                0 => Some(true),
+                1 => Some(false),
+                _ => None,
+            })
+        }
+        Quirk::TsyncTraceBypass => {
+            Choreography(ptrace::observe_parked, |facts| Some(fact(facts, "parked call was filtered")? == 0))
+        }
+        Quirk::UretprobeExempt => {
+            Experiment(|| number(335), |seen| if_attached(seen, last(seen) != Some(-7)))
+        }
+        Quirk::UprobeExempt => Experiment(|| number(336), |seen| if_attached(seen, last(seen) != Some(-7))),
+    }
+}

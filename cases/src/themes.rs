@@ -1,0 +1,46 @@
+//! The themes, in the order of the reports.
+
+mod abi;
+mod arguments;
+mod arithmetic;
+mod attach;
+mod checker;
+mod errno;
+mod errors;
+pub mod inherit;
+mod kill;
+pub(crate) mod limits;
+pub(crate) mod notify;
+mod privilege;
+pub(crate) mod proc;
+mod programs;
+pub(crate) mod ptrace;
+mod stacking;
+mod strict;
+mod trap;
+mod tsync;
+
+use crate::Case;
+
+/// Every theme's cases.
+pub(crate) const ALL: &[&[Case]] = &[
+    strict::CASES,
+    attach::CASES,
+    privilege::CASES,
+    errors::CASES,
+    checker::CASES,
+    limits::CASES,
+    errno::CASES,
+    trap::CASES,
+    kill::CASES,
+    stacking::CASES,
+    arguments::CASES,
+    arithmetic::CASES,
+    abi::CASES,
+    inherit::CASES,
+    tsync::CASES,
+    notify::CASES,
+    ptrace::CASES,
+    proc::CASES,
+    programs::CASES,
+];

@@ -1,0 +1,168 @@
+//! What /proc says of seccomp.
+
+use crate::case::{Want, is, staged};
+use crate::{Case, Fact, Script};
+use atlas_edge::{Stage, sys};
+use atlas_model::traits::{Feature, Quirk, Traits};
+use atlas_model::{Abi, Action, Filter};
+
+/// The order of actions_avail (kernel/seccomp.c seccomp_actions_avail).
+const ACTIONS: [(&str, Feature); 8] = [
+    ("kill_process", Feature::ActionKillProcess),
+    ("kill_thread", Feature::ActionKillThread),
+    ("trap", Feature::ActionTrap),
+    ("errno", Feature::ActionErrno),
+    ("user_notif", Feature::ActionUserNotif),
+    ("trace", Feature::ActionTrace),
+    ("log", Feature::ActionLog),
+    ("allow", Feature::ActionAllow),
+];
+const AVAIL: &str = "/proc/sys/kernel/seccomp/actions_avail";
+const LOGGED: &str = "/proc/sys/kernel/seccomp/actions_logged";
+
+pub(crate) const CASES: &[Case] = &[
+    staged(
+        "proc::mode",
+        "The line `Seccomp:` says 0, then 2; of a strict task 1.",
+        &[Feature::StatusSeccomp],
+        observe_mode,
+        |_: &Traits| vec![is("before", 0), is("with a filter", 2), is("in strict mode", 1)],
+    ),
+    staged(
+        "proc::filters",
+        "The line `Seccomp_filters:` counts.",
+        &[Feature::StatusFilters],
+        observe_filters,
+        |_: &Traits| vec![is("before", 0), is("with one", 1), is("with three", 3), is("of a child", 3)],
+    ),
+    staged(
+        "proc::filters_after_tsync",
+        "TSYNC raises the count of the other threads too; from 5.9 to 5.14 it did not.",
+        &[Feature::StatusFilters, Feature::Tsync],
+        observe_stale_count,
+        |traits: &Traits| vec![is("count of the sibling", (!traits.shows(Quirk::TsyncStaleCount)).into())],
+    ),
+    staged(
+        "proc::actions_avail",
+        "actions_avail lists what the kernel has, most restrictive first.",
+        &[Feature::ActionsAvail],
+        observe_avail,
+        |traits: &Traits| {
+            let has = |(name, feature): &(&'static str, Feature)| traits.has(*feature).then_some(*name);
+            let names: Vec<&'static str> = ACTIONS.iter().filter_map(has).collect();
+            let mut facts: Vec<Fact> =
+                names.iter().enumerate().map(|(at, name)| is(name, at as i64)).collect();
+            facts.push(is("writing to it", -13));
+            facts
+        },
+    ),
+    staged(
+        "proc::actions_logged",
+        "actions_logged takes names of actions, not `allow`, and keeps what it was given.",
+        &[Feature::ActionsLogged],
+        observe_logged,
+        |_: &Traits| {
+            vec![
+                Fact { name: "words at first", want: Want::AtLeast(1) },
+                is("an unknown name", -22),
+                is("allow", -22),
+                is("trap and errno", 0),
+                is("words then", 2),
+                is("back", 0),
+            ]
+        },
+    ),
+];
+
+/// A number from a line of a status file.
+pub(crate) fn status(path: &str, key: &str) -> i64 {
+    let text = sys::read_file(path).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(-1)
+}
+
+fn observe_mode(stage: &Stage) {
+    use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+    stage.fact("before", status("/proc/self/status", "Seccomp"));
+    // SAFETY: a shared page, zeroed; an atomic takes any bits.
+    let there = unsafe { &*crate::tracee::shared().cast::<AtomicI32>() };
+    let pid = stage.start(|_| {
+        let _ = sys::prctl(libc::PR_SET_SECCOMP, [1, 0, 0, 0]);
+        there.store(1, SeqCst);
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    while there.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let strict = status(&format!("/proc/{pid}/status"), "Seccomp");
+    sys::kill(pid, libc::SIGKILL);
+    let _ = sys::no_new_privs();
+    let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
+    stage.fact("with a filter", status("/proc/self/status", "Seccomp"));
+    stage.fact("in strict mode", strict);
+}
+
+fn observe_filters(stage: &Stage) {
+    let count = || status("/proc/self/status", "Seccomp_filters");
+    let attach = || {
+        let _ = sys::no_new_privs();
+        let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
+    };
+    stage.fact("before", count());
+    attach();
+    stage.fact("with one", count());
+    attach();
+    attach();
+    stage.fact("with three", count());
+    let _ = stage.child(|stage| stage.fact("of a child", count()));
+}
+
+/// Shared with the probe of the stale count.
+pub(crate) fn observe_stale_count(stage: &Stage) {
+    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+    static TID: AtomicI64 = AtomicI64::new(0);
+    std::thread::spawn(|| {
+        TID.store(sys::number(libc::SYS_gettid, [0; 6]), SeqCst);
+        loop {
+            std::thread::park();
+        }
+    });
+    while TID.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let _ = sys::no_new_privs();
+    let _ = sys::install(&Filter(Script::on(Abi::X86_64, "getppid", Action::Errno(7))), 1);
+    let path = format!("/proc/self/task/{}/status", TID.load(SeqCst));
+    stage.fact("count of the sibling", status(&path, "Seccomp_filters"));
+}
+
+fn observe_avail(stage: &Stage) {
+    let text = sys::read_file(AVAIL).unwrap_or_default();
+    for (at, word) in text.split_whitespace().enumerate() {
+        stage.fact(word, at as i64);
+    }
+    let write = std::fs::OpenOptions::new().write(true).open(AVAIL);
+    // Mode 0444 stops even root only where the file has no handler for writing.
+    let errno = match write.and_then(|mut file| std::io::Write::write_all(&mut file, b"errno")) {
+        Ok(()) => 0,
+        Err(error) => -i64::from(error.raw_os_error().unwrap_or(0)),
+    };
+    stage.fact("writing to it", errno);
+}
+
+fn observe_logged(stage: &Stage) {
+    let words = || sys::read_file(LOGGED).unwrap_or_default().split_whitespace().count() as i64;
+    let write = |text: &str| match std::fs::write(LOGGED, text) {
+        Ok(()) => 0,
+        Err(error) => -i64::from(error.raw_os_error().unwrap_or(0)),
+    };
+    let first = sys::read_file(LOGGED).unwrap_or_default();
+    stage.fact("words at first", words());
+    stage.fact("an unknown name", write("nonsense"));
+    stage.fact("allow", write("allow"));
+    stage.fact("trap and errno", write("trap errno"));
+    stage.fact("words then", words());
+    stage.fact("back", write(first.trim()));
+}

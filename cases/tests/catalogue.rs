@@ -1,0 +1,61 @@
+//! The catalogue as a whole: names, makeability, agreement with the encoders.
+
+use atlas_cases::{Body, catalogue, faults, probes};
+use atlas_model::expect::expect;
+use atlas_model::traits::{Series, Traits};
+use std::collections::BTreeSet;
+
+#[test]
+fn names_are_unique_and_of_one_form() {
+    let mut seen = BTreeSet::new();
+    for case in catalogue() {
+        let (theme, name) = case.name.split_once("::").expect("theme::case");
+        assert!(!theme.is_empty() && !name.is_empty() && !name.contains("::"), "{}", case.name);
+        assert!(seen.insert(case.name), "{} stands twice", case.name);
+        assert!(case.about.ends_with('.'), "{}: `{}` is not a sentence", case.name, case.about);
+    }
+    assert!(seen.len() >= 60, "only {} cases", seen.len());
+}
+
+#[test]
+fn every_experiment_can_be_made_and_expected_on_every_series() {
+    let series =
+        [Series(3, 2), Series(3, 5), Series(3, 17), Series(4, 9), Series(5, 0), Series(5, 10), Series(7, 3)];
+    for case in catalogue() {
+        let Body::Experiment(make) = case.body else { continue };
+        for &abi in case.abis {
+            let experiment = make(abi);
+            for traits in series.map(Traits::mainline) {
+                let expectation = expect(&experiment, &traits);
+                assert_eq!(expectation.steps.len(), experiment.steps.len(), "{}", case.name);
+                assert_eq!(expectation.tasks.len(), experiment.tasks(), "{}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_guest_is_asked_for_by_name_it_knows() {
+    for case in catalogue() {
+        let is_code = matches!(case.body, Body::Choreography { .. });
+        assert_eq!(atlas_cases::observe(case.name).is_some(), is_code, "{}", case.name);
+    }
+    for probe in probes::all() {
+        let is_code = matches!(probe.body, probes::ProbeBody::Choreography(..));
+        assert_eq!(
+            atlas_cases::observe(&probe.choreography()).is_some(),
+            is_code,
+            "{}",
+            probe.subject.name()
+        );
+    }
+    assert!(atlas_cases::observe("no::such_case").is_none());
+}
+
+#[test]
+fn the_forged_frame_is_one_that_the_decoder_takes() {
+    let mut decoder = atlas_wire::Decoder::default();
+    decoder.push(&faults::FORGED);
+    let (header, payload) = decoder.next_frame().unwrap().expect("a whole frame");
+    assert_eq!((header.kind, header.id, payload.len()), (atlas_wire::Kind::Response, 0xdead_beef, 0));
+}

@@ -1,0 +1,64 @@
+//! The command line. Errors are one paragraph on standard error; exit statuses are 0 when nothing
+//! deviates, 1 when something does, 2 for usage and environment.
+
+mod interrupt;
+mod kernels;
+mod report;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit status when something deviates, crashed, hung or was not run.
+const DEVIATES: u8 = 1;
+/// Exit status for usage and environment.
+const ENVIRONMENT: u8 = 2;
+
+/// How Linux seccomp behaves on real kernels.
+#[derive(Debug, Parser)]
+#[command(name = "atlas", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atlas kernels fetch                     fetch and boot the default kernels, once
+  atlas run                               every case on every kernel, JIT on and off
+  atlas run --kernel 6.12 --case errno    one theme on one kernel
+  atlas report --html report.html         a page of the last run
+
+Exit status: 0 nothing deviates, 1 something deviates, crashed, hung or was not run, 2 usage or
+environment.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the matrix: cases × kernels × JIT × ABI.
+    Run(run::Args),
+    /// Show the results of a run.
+    Report(report::Args),
+    /// List, fetch, verify, add and remove kernels.
+    #[command(subcommand)]
+    Kernels(kernels::Command),
+}
+
+/// Any failure, as a person reads it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::main(args),
+        Command::Report(args) => report::main(&args),
+        Command::Kernels(command) => kernels::main(command),
+    };
+    match done {
+        Ok(status) => status,
+        Err(failure) => {
+            eprintln!("atlas: {failure}");
+            ExitCode::from(ENVIRONMENT)
+        }
+    }
+}

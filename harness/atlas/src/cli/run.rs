@@ -1,0 +1,211 @@
+//! `atlas run`.
+
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
+use crate::event::{Event, Sink};
+use crate::fold::Fold;
+use crate::plan::{JitChoice, Plan, select};
+use crate::progress::Progress;
+use crate::report::{Format, render};
+use crate::results::{Report, Verdict};
+use crate::store::{self, Writer};
+use atlas_vm::kernels::{Kernel, Store};
+use atlas_vm::{Accel, Accelerator};
+use clap::ValueEnum;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+/// Memory that one guest is counted with, in MiB: its RAM, the window and QEMU itself.
+const GUEST_MEMORY: u64 = 320;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
+    #[arg(long, value_name = "S|PATH")]
+    kernel: Vec<String>,
+    /// Cases by glob over theme::case; a theme alone selects all of it [default: all]
+    #[arg(long, value_name = "GLOB")]
+    case: Vec<String>,
+    /// List the cases instead of running them
+    #[arg(long)]
+    list: bool,
+    /// JIT settings to run with
+    #[arg(long, value_enum, default_value_t)]
+    jit: JitChoice,
+    /// More words for the kernels' command lines
+    #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// How many guests run at once [default: processors, bounded by memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Write the JSON report to a file, or to standard output with -
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Directory that keeps the results
+    #[arg(long, value_name = "DIR", default_value = super::report::RESULTS)]
+    out: PathBuf,
+    /// Go on with the run whose results are in the directory
+    #[arg(long)]
+    resume: bool,
+    /// What runs the guests
+    #[arg(long, value_enum, default_value_t)]
+    accel: AccelChoice,
+    /// How long one case may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// Talk over the serial line alone, without the shared window
+    #[arg(long)]
+    no_window: bool,
+    /// Add the cases that take the guest down on purpose, to see the harness notice
+    #[arg(long)]
+    faults: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atlas run                                        everything on every default kernel
+  atlas run --kernel 5.10 --kernel 7.3 --jit off   two kernels, filters interpreted
+  atlas run --case 'errno::*' --case kill          two themes
+  atlas run --kernel ./bzImage --append nosmap     your own image
+  atlas run --json - --quiet | jq .results[0]      for machines
+  atlas run --resume                               go on after an interruption";
+
+/// What runs the guests.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum AccelChoice {
+    /// KVM if a guest really answers under it, else TCG
+    #[default]
+    Auto,
+    /// Emulation
+    Tcg,
+    /// KVM or nothing
+    Kvm,
+}
+
+impl From<AccelChoice> for Accel {
+    fn from(choice: AccelChoice) -> Self {
+        match choice {
+            AccelChoice::Auto => Self::Auto,
+            AccelChoice::Tcg => Self::Tcg,
+            AccelChoice::Kvm => Self::Kvm,
+        }
+    }
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let cases = select(&args.case, args.faults)?;
+    if args.list {
+        for case in &cases {
+            anstream::println!("{:44} {}", case.name, case.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    atlas_vm::version()?;
+    let store = Store::open()?;
+    let kernels = kernels(&store, &args.kernel)?;
+    // Outputs are opened before the work starts, so that a bad path fails at once.
+    let (done, earlier) = if args.resume { earlier(&args.out)? } else { Default::default() };
+    let mut writer = Writer::create(&args.out, args.resume)?;
+    if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
+        std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    let stop = interrupt::watch()?;
+    let probed = store.root().join("kvm");
+    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let plan = Plan {
+        kernels,
+        cases,
+        jit: args.jit,
+        append: args.append,
+        accelerator,
+        window: !args.no_window,
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
+        limit: Duration::from_secs(args.limit.into()),
+        done,
+    };
+    let mut fold = Fold::default();
+    earlier.iter().for_each(|event| fold.take(event));
+    let mut progress = Progress::new(args.quiet);
+    crate::run::run(&plan, &stop, &mut |event: &Event| {
+        writer.take(event);
+        fold.take(event);
+        progress.take(event);
+    });
+    let report = fold.report();
+    let kept = writer.finish();
+    match args.json.as_deref() {
+        Some(path) if path == Path::new("-") => anstream::print!("{}", render(&report, Format::Json)?),
+        Some(path) => std::fs::write(path, render(&report, Format::Json)?)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
+        None => anstream::print!("{}", render(&report, Format::Terminal)?),
+    }
+    kept?;
+    if stop.load(SeqCst) {
+        return Ok(ExitCode::from(ENVIRONMENT));
+    }
+    Ok(status(&report))
+}
+
+/// The exit status that a report stands for.
+pub(super) fn status(report: &Report) -> ExitCode {
+    let fails = report.results.iter().any(|result| result.verdict.fails());
+    let missing = report.kernels.iter().any(|kernel| kernel.release.is_empty());
+    if fails || missing || !report.complete { ExitCode::from(DEVIATES) } else { ExitCode::SUCCESS }
+}
+
+fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
+    let mut kernels = if wanted.is_empty() {
+        store.default_kernels()?
+    } else {
+        wanted.iter().map(|name| store.resolve(name)).collect::<Result<_, _>>()?
+    };
+    if kernels.is_empty() {
+        return Err("no kernels on this machine yet: `atlas kernels fetch` fetches the default ones".into());
+    }
+    kernels.sort_by_key(|kernel| (kernel.series, kernel.name.clone()));
+    kernels.dedup_by(|one, other| one.name == other.name && one.sha256 == other.sha256);
+    // Reports and results name kernels, so two images of one name are told apart by their digest.
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for kernel in &mut kernels {
+        let count = seen.entry(kernel.name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            kernel.name = format!("{}@{}", kernel.name, &kernel.sha256[..8]);
+        }
+    }
+    Ok(kernels)
+}
+
+type Done = BTreeSet<(String, String, String, crate::results::Jit)>;
+
+/// What an interrupted run has left: the questions it has answered, and its events. Questions at
+/// which a guest was lost or that were not run are asked again.
+fn earlier(directory: &Path) -> Result<(Done, Vec<Event>), Failure> {
+    let mut events = Vec::new();
+    store::replay(directory, &mut |event: &Event| events.push(event.clone()))?;
+    let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
+    let done = events.iter().filter_map(|event| match event {
+        Event::CaseFinished(result) if settled(result.verdict) => {
+            Some((result.kernel.clone(), result.case.clone(), result.abi.clone(), result.jit))
+        }
+        _ => None,
+    });
+    Ok((done.collect(), events))
+}
+
+/// One guest a processor, as far as memory goes.
+fn default_jobs() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:").map(str::to_owned))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    let fit = available.map_or(processors, |kib| (kib / 1024 / GUEST_MEMORY) as usize);
+    processors.min(fit).max(1)
+}

@@ -1,0 +1,19 @@
+//! Boot every kernel that matters, run the same seccomp experiments in each, and print what holds
+//! where.
+//!
+//! One stream of [`event::Event`]s leaves a [`run`]. Everything that people or machines see
+//! (progress, stored results, reports) is a consumer of that stream, and replaying a stored run
+//! goes through the same code: [`fold`] turns events into a [`results::Report`], and [`report`]
+//! renders that.
+
+pub mod cli;
+pub mod event;
+pub mod fold;
+pub mod judge;
+pub mod plan;
+pub mod report;
+pub mod results;
+pub mod run;
+pub mod store;
+
+mod progress;

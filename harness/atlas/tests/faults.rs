@@ -1,0 +1,255 @@
+//! Faults, each by the real command on a real guest: the verdict names the fault, the other results
+//! are whole, and no process is left.
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use atlas_vm::kernels::Store;
+use seccomp_atlas::results::{Report, Verdict};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A word on the guests' command lines by which a test finds its own.
+struct Token(String);
+
+impl Token {
+    fn new(test: &str) -> Self {
+        Self(format!("atlas.test={test}-{}", std::process::id()))
+    }
+
+    /// QEMU processes of this test.
+    fn guests(&self) -> Vec<i32> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.contains("qemu-system") && line.contains(&self.0)
+        })
+        .collect()
+    }
+
+    fn wait_for_guest(&self) -> i32 {
+        wait("a guest", || self.guests().first().copied())
+    }
+
+    fn assert_none_left(&self) {
+        wait("the end of every guest", || self.guests().is_empty().then_some(()));
+    }
+}
+
+fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The kernel that faults are tried on, and another one.
+fn kernels() -> [String; 2] {
+    let store = Store::open().unwrap();
+    let names: Vec<String> = store.default_kernels().unwrap().into_iter().map(|kernel| kernel.name).collect();
+    assert!(names.len() >= 2, "two kernels are needed; run: cargo run -p seccomp-atlas -- kernels fetch");
+    [names[0].clone(), names[1].clone()]
+}
+
+fn atlas() -> Command {
+    Command::new(cargo_bin_cmd!("atlas").get_program())
+}
+
+fn run(token: &Token, out: &Path) -> Command {
+    let mut command = atlas();
+    command.args(["run", "--quiet", "--accel", "tcg", "--append", &token.0, "--out"]).arg(out);
+    command
+}
+
+fn report(out: &Path) -> Report {
+    seccomp_atlas::store::load(out).unwrap()
+}
+
+fn verdict(report: &Report, case: &str) -> (Verdict, String) {
+    let result =
+        report.results.iter().find(|result| result.case == case).unwrap_or_else(|| panic!("no {case}"));
+    (result.verdict, result.note.clone())
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn signal(pid: i32, name: &str) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_guest_that_breaks_is_noticed_and_replaced() {
+    let (token, out) = (Token::new("breaks"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let mut command = run(&token, out.path());
+    command.args(["--faults", "--case", "fault", "--case", "errno::value", "--jit", "on", "--limit", "3"]);
+    let output = command.args(["--kernel", &kernel]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = report(out.path());
+    for (case, wanted, says) in [
+        ("fault::panic", Verdict::Crashed, "panic"),
+        ("fault::hang", Verdict::Hung, "no answer within"),
+        ("fault::slow", Verdict::Hung, "did not end in time"),
+        ("fault::killed_child", Verdict::Deviates, "killed by 9"),
+        ("fault::flood_console", Verdict::Crashed, "console"),
+        ("fault::flood_frames", Verdict::Crashed, "flooded"),
+        ("fault::forged_frame", Verdict::Crashed, "protocol"),
+        ("fault::wrong_fact", Verdict::Deviates, "expected value: 1, observed value: 2"),
+        ("errno::value", Verdict::Conforms, ""),
+    ] {
+        let (verdict, note) = verdict(&report, case);
+        assert_eq!(verdict, wanted, "{case}: {note}");
+        assert!(note.contains(says), "{case}: {note}");
+    }
+    assert!(report.kernels[0].console.len() < 100_000, "the console is bounded");
+    token.assert_none_left();
+}
+
+#[test]
+fn killing_qemu_costs_one_case() {
+    let (token, out) = (Token::new("qemu"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let mut child = start(run(&token, out.path()).args(["--case", "errno", "--kernel", &kernel]));
+    let events = out.path().join("events.jsonl");
+    wait("the first verdict", || {
+        std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
+    });
+    signal(token.wait_for_guest(), "-KILL");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let report = report(out.path());
+    let crashed: Vec<_> = report.results.iter().filter(|result| result.verdict == Verdict::Crashed).collect();
+    assert_eq!(crashed.len(), 1, "{crashed:?}");
+    assert!(crashed[0].note.contains("QEMU ended"), "{}", crashed[0].note);
+    assert!(report.complete && report.results.len() > 10);
+    token.assert_none_left();
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_results_and_goes_on() {
+    let (token, out) = (Token::new("interrupt"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let arguments = ["--case", "errno", "--case", "kill", "--kernel", &kernel];
+    let events = out.path().join("events.jsonl");
+    for (name, code) in [("-INT", Some(2)), ("-KILL", None)] {
+        let mut child = start(run(&token, out.path()).args(arguments));
+        wait("the first verdict", || {
+            std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
+        });
+        signal(child.id() as i32, name);
+        assert_eq!(child.wait().unwrap().code(), code, "{name}");
+        token.assert_none_left();
+        let partial = report(out.path());
+        assert!(!partial.complete && !partial.results.is_empty(), "{name}");
+        assert!(partial.results.iter().all(|result| result.verdict == Verdict::Conforms), "{name}");
+    }
+    let before = report(out.path()).results.len();
+    let output = run(&token, out.path()).args(arguments).arg("--resume").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let whole = report(out.path());
+    assert!(whole.complete && whole.results.len() > before);
+    token.assert_none_left();
+}
+
+#[test]
+fn two_runs_do_not_write_to_one_place() {
+    let (token, out) = (Token::new("two"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let mut first = start(run(&token, out.path()).args(["--case", "errno", "--kernel", &kernel]));
+    token.wait_for_guest();
+    let second = run(&token, out.path()).args(["--case", "errno", "--kernel", &kernel]).output().unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(stderr(&second).contains("another run is writing"), "{}", stderr(&second));
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    assert!(report(out.path()).complete);
+}
+
+#[test]
+fn a_full_disk_is_said_and_fails_the_run() {
+    let (token, out) = (Token::new("full"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    std::os::unix::fs::symlink("/dev/full", out.path().join("events.jsonl")).unwrap();
+    let mut command = run(&token, out.path());
+    let output = command.args(["--case", "errno::value", "--kernel", &kernel]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("results are not whole"), "{}", stderr(&output));
+    token.assert_none_left();
+}
+
+#[test]
+fn a_kernel_that_does_not_boot_does_not_spoil_the_others() {
+    let (token, out) = (Token::new("corrupt"), tempfile::tempdir().unwrap());
+    let [kernel, other] = kernels();
+    let store = Store::open().unwrap();
+    let mut image = std::fs::read(store.resolve(&other).unwrap().path).unwrap();
+    let middle = image.len() / 2;
+    image[middle..middle + 4096].fill(0x55);
+    let path = out.path().join("corrupt");
+    std::fs::write(&path, image).unwrap();
+    let mut command = run(&token, out.path());
+    command.args(["--case", "errno", "--kernel", &kernel, "--kernel"]).arg(&path);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = report(out.path());
+    let of = |name: &str| report.results.iter().filter(|result| result.kernel == name).collect::<Vec<_>>();
+    assert!(of(&kernel).iter().all(|result| result.verdict == Verdict::Conforms) && !of(&kernel).is_empty());
+    assert!(
+        of("corrupt").iter().all(|result| result.verdict == Verdict::NotRun) && !of("corrupt").is_empty()
+    );
+    assert!(of("corrupt")[0].note.contains("no boot"), "{}", of("corrupt")[0].note);
+    token.assert_none_left();
+}
+
+#[test]
+fn the_serial_line_alone_does_as_well() {
+    let (token, out) = (Token::new("line"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let mut command = run(&token, out.path());
+    command.args(["--no-window", "--case", "errno", "--case", "limits::longest_filter", "--kernel", &kernel]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    token.assert_none_left();
+}
+
+/// What cannot work says so at once, with status 2.
+fn refused(command: &mut Command, says: &str) {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains(says), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_once() {
+    let out = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| -> PathBuf {
+        let path = out.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let [kernel, _] = kernels();
+    let image = std::fs::read(Store::open().unwrap().resolve(&kernel).unwrap().path).unwrap();
+    let with = |path: &Path| {
+        let mut command = atlas();
+        command.args(["run", "--out"]).arg(out.path().join("r")).arg("--kernel").arg(path);
+        command
+    };
+    refused(&mut with(&file("text", &[b'x'; 4096])), "no x86 setup header");
+    refused(&mut with(&file("cut", &image[..image.len() / 2])), "cut off");
+    refused(&mut with(&file("arm", &[[0_u8; 0x38].as_slice(), b"ARM\x64", &[0; 4096]].concat())), "arm64");
+    refused(&mut with(Path::new("/no/such/kernel")), "atlas kernels list");
+    refused(with(Path::new(&kernel)).env("PATH", out.path()), "qemu-system-x86");
+    refused(with(Path::new(&kernel)).args(["--case", "no::such"]), "no case matches");
+    refused(with(Path::new(&kernel)).args(["--json", "/no/such/dir/r.json"]), "/no/such/dir/r.json");
+    refused(atlas().args(["report", "--from"]).arg(out.path()), "there are no results");
+}

@@ -1,0 +1,16 @@
+//! The guest's syscall edge: everything that needs `unsafe` or knows the architecture.
+//!
+//! [`stub`] makes calls by every ABI from one fixed address, [`board`] is the memory that tasks and
+//! their supervisor share, [`task`] takes an experiment's steps, [`supervise`] makes the tasks and
+//! sees them end. [`sys`] and [`stage`] are for choreographies: thin syscall wrappers, and facts
+//! that survive the process that reports them.
+
+pub mod board;
+pub mod memory;
+pub mod stage;
+pub mod stub;
+pub mod supervise;
+pub mod sys;
+pub mod task;
+
+pub use stage::Stage;

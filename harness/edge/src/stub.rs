@@ -1,0 +1,140 @@
+//! Calls by every ABI, made from one fixed page so that filters see a known instruction pointer.
+
+use crate::sys;
+use atlas_model::Abi;
+use atlas_model::experiment::{Call, layout};
+use core::arch::global_asm;
+
+/// Offsets in the stub page, as [`layout`] publishes them.
+const SYSCALL: usize = 0x00;
+const INT80: usize = 0x10;
+const SIGRETURN: usize = 0x2a;
+
+/// `syscall; ret`
+const SYSCALL_CODE: [u8; 3] = [0x0f, 0x05, 0xc3];
+/// `int $0x80; ret`
+const INT80_CODE: [u8; 3] = [0xcd, 0x80, 0xc3];
+/// Zeroes the six argument registers, makes call 15 (`rt_sigreturn`), and stops on `ud2` where a
+/// filter answers it.
+const SIGRETURN_CODE: [u8; 24] = [
+    0x31, 0xff, 0x31, 0xf6, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0, 0x45, 0x31, 0xc9, 0xb8, 0x0f,
+    0x00, 0x00, 0x00, 0x0f, 0x05, 0x0f, 0x0b,
+];
+
+const _: () = {
+    assert!(layout::SYSCALL_IP == layout::STUB + SYSCALL as u64 + 2);
+    assert!(layout::INT80_IP == layout::STUB + INT80 as u64 + 2);
+    assert!(layout::SIGRETURN_IP == layout::STUB + SIGRETURN as u64 + 22);
+};
+
+/// Address of the code that ends a signal handler.
+pub const RESTORER: u64 = layout::STUB + SIGRETURN as u64;
+
+global_asm!(
+    // extern "C" fn(regs: *const [u64; 7], entry: u64) -> i64
+    ".globl atlas_edge_syscall",
+    "atlas_edge_syscall:",
+    "mov r11, rsi",
+    "mov rax, [rdi]",
+    "mov rsi, [rdi + 16]",
+    "mov rdx, [rdi + 24]",
+    "mov r10, [rdi + 32]",
+    "mov r8, [rdi + 40]",
+    "mov r9, [rdi + 48]",
+    "mov rdi, [rdi + 8]",
+    "call r11",
+    "ret",
+    ".globl atlas_edge_int80",
+    "atlas_edge_int80:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov r11, rsi",
+    "mov rax, [rdi]",
+    "mov rbx, [rdi + 8]",
+    "mov rcx, [rdi + 16]",
+    "mov rdx, [rdi + 24]",
+    "mov rsi, [rdi + 32]",
+    "mov rbp, [rdi + 48]",
+    "mov rdi, [rdi + 40]",
+    "call r11",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    // A new thread arrives here from the stub's `ret`, its task number on top of its stack.
+    ".globl atlas_edge_thread",
+    "atlas_edge_thread:",
+    "pop rdi",
+    "xor ebp, ebp",
+    "and rsp, -16",
+    "call {main}",
+    "ud2",
+    main = sym crate::task::thread_main,
+);
+
+unsafe extern "C" {
+    fn atlas_edge_syscall(regs: *const [u64; 7], entry: u64) -> i64;
+    fn atlas_edge_int80(regs: *const [u64; 7], entry: u64) -> i64;
+    fn atlas_edge_thread();
+}
+
+/// Maps the stub page at its fixed address.
+///
+/// # Errors
+/// The errno of the call that failed, negated.
+pub fn map() -> Result<(), i64> {
+    let mut page = [0xcc_u8; 4096];
+    page[SYSCALL..SYSCALL + SYSCALL_CODE.len()].copy_from_slice(&SYSCALL_CODE);
+    page[INT80..INT80 + INT80_CODE.len()].copy_from_slice(&INT80_CODE);
+    page[SIGRETURN..SIGRETURN + SIGRETURN_CODE.len()].copy_from_slice(&SIGRETURN_CODE);
+    crate::memory::map_fixed(layout::STUB, 4096, false)?;
+    // SAFETY: the page was just mapped writable, is 4096 bytes long and nobody else knows of it.
+    unsafe {
+        core::ptr::copy_nonoverlapping(page.as_ptr(), layout::STUB as *mut u8, page.len());
+    }
+    sys::ok(sys::mprotect(layout::STUB, 4096, libc::PROT_READ | libc::PROT_EXEC))?;
+    Ok(())
+}
+
+/// Makes one call from the stub page and returns the raw result register, or 32 bits of it
+/// sign-extended for an i386 call.
+///
+/// # Safety
+/// The call is made as it stands: pointers among its arguments must be ones that the kernel may
+/// write through, and the stub page must be mapped.
+#[must_use]
+pub unsafe fn call(call: &Call) -> i64 {
+    let [a, b, c, d, e, f] = call.args;
+    let regs = [call.nr, a, b, c, d, e, f];
+    match call.abi {
+        Abi::X86_64 | Abi::X32 => {
+            // SAFETY: passed on to the caller; the assembly keeps the C calling convention.
+            unsafe { atlas_edge_syscall(&raw const regs, layout::STUB + SYSCALL as u64) }
+        }
+        Abi::I386 => {
+            // SAFETY: as above.
+            let result = unsafe { atlas_edge_int80(&raw const regs, layout::STUB + INT80 as u64) };
+            // The i386 entry returns a 32-bit value; kernels differ in whether they extend it.
+            i64::from(result as i32)
+        }
+    }
+}
+
+/// Prepares a new thread's stack so that the stub's `ret` lands in the thread's main function.
+/// Returns the stack pointer to hand to `clone`.
+pub(crate) fn prepare_thread(task: u8) -> u64 {
+    let top = layout::stack_top(task);
+    // SAFETY: thread stacks are mapped at fixed addresses, and a task's is unused until now.
+    unsafe {
+        (top as *mut u64).write(atlas_edge_thread as *const () as u64);
+        (top as *mut u64).add(1).write(u64::from(task));
+    }
+    top
+}

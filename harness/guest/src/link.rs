@@ -1,0 +1,136 @@
+//! The line to the host: frames on ttyS1, bulk in the shared window.
+
+use atlas_wire::frame::{Decoder, Header, Kind, Place};
+use atlas_wire::window;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+
+/// The token that the host leaves at the beginning of a window that is really shared.
+const TOKEN: &[u8] = b"seccomp-atlas window";
+
+/// The line to the host.
+pub(crate) struct Link {
+    line: File,
+    decoder: Decoder,
+    window: Option<Window>,
+}
+
+impl Link {
+    /// Opens the line and, where the host offers one and the kernel lets us, the window.
+    pub(crate) fn open() -> Result<Self, String> {
+        let line = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/ttyS1")
+            .map_err(|error| format!("/dev/ttyS1 cannot be opened: {error}"))?;
+        make_raw(&line)?;
+        Ok(Self { line, decoder: Decoder::default(), window: Window::open() })
+    }
+
+    /// Whether bulk can go through the window.
+    pub(crate) fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// The descriptors that no experiment shall have.
+    pub(crate) fn descriptors(&self) -> Vec<i32> {
+        vec![self.line.as_raw_fd()]
+    }
+
+    /// Waits for the next request: its id and payload.
+    pub(crate) fn receive(&mut self) -> Result<(u32, Vec<u8>), String> {
+        let mut chunk = [0; 4096];
+        loop {
+            while let Some((header, inline)) = self.decoder.next_frame().map_err(|e| e.to_string())? {
+                let payload = match (header.place, &self.window) {
+                    (Place::Inline, _) => inline,
+                    (Place::Window, Some(window)) => window.copy_request(header.length as usize),
+                    (Place::Window, None) => continue,
+                };
+                if header.kind == Kind::Request && header.fits(&payload) {
+                    return Ok((header.id, payload));
+                }
+            }
+            let count = self.line.read(&mut chunk).map_err(|error| format!("/dev/ttyS1: {error}"))?;
+            self.decoder.push(&chunk[..count]);
+        }
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(&mut self, kind: Kind, id: u32, payload: &[u8]) -> Result<(), String> {
+        let window = self.window.as_ref().filter(|_| payload.len() >= window::WORTH_IT);
+        let place = if window.is_some() { Place::Window } else { Place::Inline };
+        let mut bytes = Header::of(kind, place, id, payload).to_bytes().to_vec();
+        match window {
+            Some(window) => window.put_answer(payload),
+            None => bytes.extend_from_slice(payload),
+        }
+        self.line.write_all(&bytes).map_err(|error| format!("/dev/ttyS1: {error}"))
+    }
+}
+
+/// Turns line discipline off: bytes go through as they are.
+fn make_raw(line: &File) -> Result<(), String> {
+    // SAFETY: all-zero is a valid termios, and both calls get a descriptor of ours and that termios.
+    let result = unsafe {
+        let mut termios: libc::termios = std::mem::zeroed();
+        libc::tcgetattr(line.as_raw_fd(), &raw mut termios);
+        libc::cfmakeraw(&raw mut termios);
+        libc::tcsetattr(line.as_raw_fd(), libc::TCSANOW, &raw const termios)
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(format!("/dev/ttyS1 is no serial line: {}", std::io::Error::last_os_error()))
+    }
+}
+
+/// The shared window, mapped from /dev/mem.
+struct Window {
+    base: *mut u8,
+}
+
+impl Window {
+    fn open() -> Option<Self> {
+        let command_line = std::fs::read_to_string("/proc/cmdline").ok()?;
+        if !command_line.split_whitespace().any(|word| word == "atlas.window=1") {
+            return None;
+        }
+        let memory = OpenOptions::new().read(true).write(true).open("/dev/mem").ok()?;
+        // SAFETY: maps memory that the kernel was told to leave alone, where the kernel chooses.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                window::LENGTH as usize,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                memory.as_raw_fd(),
+                window::ADDRESS as libc::off_t,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        let window = Self { base: base.cast() };
+        (window.copy_request(TOKEN.len()) == TOKEN).then_some(window)
+    }
+
+    fn copy_request(&self, length: usize) -> Vec<u8> {
+        let mut copy = vec![0; length.min(window::HALF)];
+        // SAFETY: within the first half of the mapping, which lives for ever. The host may write
+        // meanwhile; a torn copy fails its checksum.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.base.add(window::REQUESTS), copy.as_mut_ptr(), copy.len());
+        }
+        copy
+    }
+
+    fn put_answer(&self, payload: &[u8]) {
+        assert!(payload.len() <= window::HALF, "an answer larger than the window");
+        // SAFETY: within the second half of the mapping, which only this process writes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(payload.as_ptr(), self.base.add(window::ANSWERS), payload.len());
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What has to be there before the first request.
+
+use atlas_edge::{memory, sys};
+use std::ffi::CString;
+
+/// Mounts what experiments look at and maps what they use. A file system that the kernel does not
+/// have is not an error: probes find that out.
+pub(crate) fn machine() -> Result<(), String> {
+    for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys")] {
+        mount(kind, place);
+    }
+    // Every killed task would leave a line on the console otherwise.
+    let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
+    restore_signals();
+    sys::hold_child_signals();
+    memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
+}
+
+/// Rust's runtime handles faults and ignores SIGPIPE; tasks inherit that, and shall not.
+fn restore_signals() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGPIPE] {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+fn mount(kind: &str, place: &str) {
+    let (kind, place) = (c_string(kind), c_string(place));
+    // SAFETY: three C strings that live until the call returns, and no data.
+    unsafe {
+        libc::mount(kind.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, std::ptr::null());
+    }
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("our own names have no NUL")
+}

@@ -1,0 +1,209 @@
+//! What seccomp says of a call, and what that does to the task.
+
+use super::Value;
+use super::machine::{Came, Machine, Mode, decided, killed_by, signal};
+use crate::abi::{Abi, SeccompData};
+use crate::action::{Action, errno, most_restrictive};
+use crate::bpf::{self, Dialect};
+use crate::experiment::{Call, Disposition, TaskId, layout};
+use crate::observation::Sigsys;
+use crate::traits::{Feature, Quirk, Traits};
+
+/// x86-64 numbers that the model speaks of.
+const RT_SIGRETURN: u32 = 15;
+const URETPROBE: u32 = 335;
+const UPROBE: u32 = 336;
+/// `si_code` of a SIGSYS from seccomp (`SYS_SECCOMP`).
+const SYS_SECCOMP: i32 = 1;
+
+/// What seccomp says of a call.
+enum Ruling {
+    Run,
+    Kill { process: bool },
+    Strict,
+    Trap(u16),
+    Return(i64),
+}
+
+/// The dialect of classic BPF that a kernel with these traits speaks.
+pub(super) fn dialect(traits: &Traits) -> Dialect {
+    use crate::bpf::ChainUnit;
+    let chain_unit = if traits.shows(Quirk::ChainCountsClassic) {
+        ChainUnit::Classic
+    } else if traits.shows(Quirk::ChainSkipsNewest) {
+        ChainUnit::EbpfNewUncounted
+    } else if traits.shows(Quirk::ChainShortPrologue) {
+        ChainUnit::EbpfPrologue1
+    } else {
+        ChainUnit::EbpfPrologue3
+    };
+    Dialect {
+        xor: !traits.shows(Quirk::XorRefused),
+        wide_shift: traits.shows(Quirk::WideShiftAccepted),
+        reciprocal_division: traits.shows(Quirk::ReciprocalDivision),
+        chain_unit,
+    }
+}
+
+/// What filters see of a call.
+pub(super) fn data_of(call: &Call, ip: u64) -> SeccompData {
+    // syscall_get_arguments hands over whole registers, for calls by int 0x80 as well
+    // (arch/x86/include/asm/syscall.h).
+    SeccompData { nr: call.nr as u32, arch: call.abi.audit_arch(), instruction_pointer: ip, args: call.args }
+}
+
+fn address_of(abi: Abi) -> u64 {
+    match abi {
+        Abi::X86_64 | Abi::X32 => layout::SYSCALL_IP,
+        Abi::I386 => layout::INT80_IP,
+    }
+}
+
+impl Machine<'_> {
+    /// A call as it stands.
+    pub(super) fn call(&mut self, id: TaskId, call: &Call) -> Came {
+        if call.abi == Abi::I386 && !self.traits.has(Feature::AbiI386) {
+            self.step.why = "the kernel has no int 0x80".into();
+            return Came::ProcessEnds(killed_by(signal::SEGV));
+        }
+        let ruling = self.ruling(id, &data_of(call, address_of(call.abi)));
+        self.obey(id, call, &ruling, |machine| machine.native(id, call))
+    }
+
+    /// A call whose working the caller knows.
+    pub(super) fn guarded(&mut self, id: TaskId, call: &Call, work: impl FnOnce(&mut Self) -> Value) -> Came {
+        let ruling = self.ruling(id, &data_of(call, address_of(call.abi)));
+        self.obey(id, call, &ruling, |machine| Came::Back(work(machine)))
+    }
+
+    fn obey(
+        &mut self,
+        id: TaskId,
+        call: &Call,
+        ruling: &Ruling,
+        work: impl FnOnce(&mut Self) -> Came,
+    ) -> Came {
+        match *ruling {
+            Ruling::Run => work(self),
+            Ruling::Return(value) => Came::Back(Value::Exactly(value)),
+            // do_exit(SIGKILL) in __secure_computing_strict ends the thread alone.
+            Ruling::Strict => Came::ThreadEnds(killed_by(signal::KILL)),
+            Ruling::Kill { process: true } => Came::ProcessEnds(killed_by(signal::SYS)),
+            Ruling::Kill { process: false } => Came::ThreadEnds(killed_by(signal::SYS)),
+            Ruling::Trap(data) => self.trap(id, call, data),
+        }
+    }
+
+    fn ruling(&mut self, id: TaskId, data: &SeccompData) -> Ruling {
+        let exempt = data.arch == Abi::X86_64.audit_arch()
+            && match data.nr {
+                URETPROBE => self.traits.shows(Quirk::UretprobeExempt),
+                UPROBE => self.traits.shows(Quirk::UprobeExempt),
+                _ => false,
+            };
+        match self.task(id).mode {
+            Mode::Disabled => Ruling::Run,
+            _ if exempt => {
+                self.step.why = format!("call {} is exempt from seccomp", data.nr);
+                Ruling::Run
+            }
+            Mode::Strict => self.strict_ruling(data),
+            Mode::Filter => self.filter_ruling(id, data),
+        }
+    }
+
+    /// Each entry has its own table of four calls (kernel/seccomp.c mode1_syscalls,
+    /// arch/x86/include/asm/seccomp.h).
+    fn strict_ruling(&mut self, data: &SeccompData) -> Ruling {
+        let allowed: [u32; 4] =
+            if data.arch == Abi::I386.audit_arch() { [3, 4, 1, 119] } else { [0, 1, 60, RT_SIGRETURN] };
+        if allowed.contains(&data.nr) {
+            return Ruling::Run;
+        }
+        self.step.why = "strict mode".into();
+        Ruling::Strict
+    }
+
+    fn filter_ruling(&mut self, id: TaskId, data: &SeccompData) -> Ruling {
+        let dialect = dialect(self.traits);
+        let filters = &self.task(id).filters;
+        let runs: Vec<_> =
+            filters.iter().rev().map(|attached| bpf::run(&attached.filter, data, &dialect)).collect();
+        let words: Vec<u32> = runs.iter().map(|run| run.word).collect();
+        let high_bit_ignored = self.traits.shows(Quirk::ActionHighBitIgnored);
+        let winner = most_restrictive(&words, high_bit_ignored);
+        let Some(index) = winner else { return Ruling::Run };
+        let word = if high_bit_ignored { words[index] & 0x7fff_ffff } else { words[index] };
+        let action = Action::from_word(word);
+        self.step.why = decided(action, index, words.len(), runs[index].decided_at);
+        self.ruling_of(action)
+    }
+
+    /// seccomp(2), "Filters", and kernel/seccomp.c __seccomp_filter.
+    fn ruling_of(&self, action: Action) -> Ruling {
+        let unknown = Ruling::Kill { process: !self.traits.shows(Quirk::UnknownActionKillsThread) };
+        match action {
+            Action::Allow => Ruling::Run,
+            Action::KillThread => Ruling::Kill { process: false },
+            Action::KillProcess if self.traits.has(Feature::ActionKillProcess) => {
+                Ruling::Kill { process: true }
+            }
+            Action::Log if self.traits.has(Feature::ActionLog) => Ruling::Run,
+            // Experiments have no listener that answers.
+            Action::UserNotif if self.traits.has(Feature::ActionUserNotif) => Ruling::Return(-errno::ENOSYS),
+            Action::Trace(_) => Ruling::Return(-errno::ENOSYS),
+            Action::Trap(data) => Ruling::Trap(data),
+            Action::Errno(data) => {
+                let capped = i64::from(data).min(errno::MAX);
+                let uncapped = self.traits.shows(Quirk::ErrnoUncapped);
+                Ruling::Return(-if uncapped { i64::from(data) } else { capped })
+            }
+            Action::KillProcess | Action::Log | Action::UserNotif | Action::Unknown(_) => unknown,
+        }
+    }
+
+    /// SIGSYS is forced: where it is blocked or ignored the kernel resets it to its default, which
+    /// ends the process (kernel/signal.c force_sig_info_to_task).
+    fn trap(&mut self, id: TaskId, call: &Call, data: u16) -> Came {
+        let handled = self.process_mut(id).sigsys == Disposition::Record;
+        if !handled || self.task(id).sigsys_blocked {
+            return Came::ProcessEnds(killed_by(signal::SYS));
+        }
+        // syscall_rollback puts the number back into the result register.
+        let result = match call.abi {
+            Abi::I386 => i64::from(call.nr as u32),
+            Abi::X86_64 | Abi::X32 => call.nr as i64,
+        };
+        self.step.traps.push(Sigsys {
+            signo: signal::SYS,
+            code: SYS_SECCOMP,
+            errno: i32::from(data),
+            call_addr: address_of(call.abi),
+            syscall: call.nr as i32,
+            arch: call.abi.audit_arch(),
+            result,
+        });
+        let why = std::mem::take(&mut self.step.why);
+        let back = SeccompData {
+            nr: RT_SIGRETURN,
+            arch: Abi::X86_64.audit_arch(),
+            instruction_pointer: layout::SIGRETURN_IP,
+            args: [0; 6],
+        };
+        let came = match self.ruling(id, &back) {
+            Ruling::Run => Came::Back(Value::Exactly(match call.abi {
+                Abi::I386 => i64::from(call.nr as i32),
+                Abi::X86_64 | Abi::X32 => result,
+            })),
+            // The stub has nothing behind its rt_sigreturn but a fault.
+            Ruling::Return(_) => Came::ProcessEnds(killed_by(signal::ILL)),
+            // SIGSYS is blocked while its handler runs.
+            Ruling::Trap(_) => Came::ProcessEnds(killed_by(signal::SYS)),
+            Ruling::Strict => Came::ThreadEnds(killed_by(signal::KILL)),
+            Ruling::Kill { process: true } => Came::ProcessEnds(killed_by(signal::SYS)),
+            Ruling::Kill { process: false } => Came::ThreadEnds(killed_by(signal::SYS)),
+        };
+        self.step.why = why;
+        came
+    }
+}

@@ -1,0 +1,111 @@
+//! Experiments written down for people.
+
+use super::{Call, Disposition, Experiment, Op, Program, Via};
+use crate::abi::{Abi, syscalls};
+use crate::bpf::disassemble;
+use std::fmt::Write as _;
+
+impl Experiment {
+    /// The whole experiment, one line a step, each new filter disassembled below the step that
+    /// attaches it.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (offset, bytes) in &self.memory {
+            let _ = writeln!(text, "scratch area, offset {offset:#x}: {} bytes {}", bytes.len(), hex(bytes));
+        }
+        let mut shown = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let _ = writeln!(text, "{index:3}  task {}  {}", step.task, step.op.to_text());
+            let Op::Install(install) = &step.op else { continue };
+            let (Program::Filter(filter) | Program::Length(filter, _)) = &install.program else { continue };
+            if let Some(first) = shown.iter().position(|(_, other)| *other == filter) {
+                let _ = writeln!(text, "         the filter of step {}", shown[first].0);
+                continue;
+            }
+            shown.push((index, filter));
+            for line in shortened(&disassemble(filter)) {
+                let _ = writeln!(text, "        {line}");
+            }
+        }
+        text
+    }
+}
+
+/// Long disassemblies keep their beginning and end.
+fn shortened(text: &str) -> Vec<String> {
+    const KEEP: usize = 24;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.len() <= 2 * KEEP {
+        return lines;
+    }
+    let left_out = format!("   … {} more …", lines.len() - 2 * KEEP);
+    let (head, tail) = (&lines[..KEEP], &lines[lines.len() - KEEP..]);
+    [head, &[left_out], tail].concat()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(64).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Op {
+    /// The step as one line.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Fork { child } => format!("make process {child} by clone"),
+            Self::Thread { child } => format!("make thread {child} by clone"),
+            Self::Call(call) => call.to_text(),
+            Self::Sigsys(Disposition::Default) => "SIGSYS: default".into(),
+            Self::Sigsys(Disposition::Ignore) => "SIGSYS: ignored".into(),
+            Self::Sigsys(Disposition::Record) => "SIGSYS: handler that records and returns".into(),
+            Self::MaskSigsys { block: true } => "block SIGSYS".into(),
+            Self::MaskSigsys { block: false } => "unblock SIGSYS".into(),
+            Self::Rdtsc => "RDTSC".into(),
+            Self::Install(install) => {
+                let via = match install.via {
+                    Via::Prctl => "prctl(PR_SET_SECCOMP)".to_owned(),
+                    Via::Seccomp { flags: 0 } => "seccomp(2)".to_owned(),
+                    Via::Seccomp { flags } => format!("seccomp(2) with flags {}", flag_names(flags)),
+                };
+                let what = match &install.program {
+                    Program::Filter(filter) => format!("a filter of {} instructions", filter.len()),
+                    Program::Length(filter, length) => {
+                        format!("a filter of {} instructions as if it had {length}", filter.len())
+                    }
+                    Program::NullFprog => "a null sock_fprog".into(),
+                    Program::BadFprog => "an unmapped sock_fprog".into(),
+                    Program::NullInsns(length) => format!("{length} instructions at address 0"),
+                    Program::BadInsns(length) => format!("{length} instructions at an unmapped address"),
+                };
+                format!("attach {what} by {via}")
+            }
+        }
+    }
+}
+
+fn flag_names(flags: u32) -> String {
+    const NAMES: [&str; 6] =
+        ["TSYNC", "LOG", "SPEC_ALLOW", "NEW_LISTENER", "TSYNC_ESRCH", "WAIT_KILLABLE_RECV"];
+    let name = |bit: u32| {
+        NAMES.get(bit as usize).map_or_else(|| format!("{:#x}", 1_u64 << bit), |name| (*name).into())
+    };
+    (0..32).filter(|bit| flags & (1 << bit) != 0).map(name).collect::<Vec<_>>().join("|")
+}
+
+impl Call {
+    /// The call as one line: name, number, arguments, and the ABI where it is not the native one.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let name = syscalls::name(self.abi, self.nr as u32).unwrap_or("unknown");
+        let used = self.args.iter().rposition(|&arg| arg != 0).map_or(0, |last| last + 1);
+        let small = |arg: &u64| if *arg < 1000 { arg.to_string() } else { format!("{arg:#x}") };
+        let args: Vec<String> = self.args[..used].iter().map(small).collect();
+        let number = if self.nr < 100_000 { self.nr.to_string() } else { format!("{:#x}", self.nr) };
+        let by = match self.abi {
+            Abi::X86_64 => String::new(),
+            other => format!(" by {other}"),
+        };
+        format!("{name}[{number}]({}){by}", args.join(", "))
+    }
+}

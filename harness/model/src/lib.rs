@@ -1,0 +1,24 @@
+//! What a seccomp filter must do, on paper.
+//!
+//! This crate is the oracle. It holds classic BPF as seccomp accepts it ([`bpf`]), the actions and
+//! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), and the experiment
+//! language ([`experiment`]) with its paper interpreter ([`mod@expect`]). It speaks of kernels by
+//! their [`traits`]: probed features and quirks, never by their release numbers.
+//!
+//! It does no I/O, holds no unsafe code and depends on nothing else of the project.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod action;
+pub mod bpf;
+pub mod expect;
+pub mod experiment;
+pub mod observation;
+pub mod traits;
+
+pub use abi::Abi;
+pub use action::Action;
+pub use bpf::{Filter, Insn};
+pub use experiment::{Call, Experiment, TaskId};
+pub use observation::Observation;
+pub use traits::{Feature, Quirk, Traits};

@@ -1,0 +1,110 @@
+//! What sets kernels apart: features they have and quirks they show.
+//!
+//! The model never asks for a kernel's version. A kernel is described by its [`Traits`], which its
+//! probes find out, and that one set must then explain every observation made on it. Releases
+//! stand here for one purpose: so that a probe's answer can be held against the mainline release
+//! of the same series (the timeline verdict).
+
+pub mod feature;
+pub mod quirk;
+
+pub use feature::Feature;
+pub use quirk::Quirk;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A series of kernel releases: `major.minor`.
+///
+/// ```
+/// use atlas_model::traits::Series;
+/// let series: Series = "6.12.117+deb13-cloud-amd64".parse().unwrap();
+/// assert_eq!(series, Series(6, 12));
+/// assert!(series > Series(6, 2));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series(pub u16, pub u16);
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// A release string that does not begin with `major.minor`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kernel release: it must begin with major.minor, such as 6.12")]
+pub struct NotARelease(String);
+
+impl std::str::FromStr for Series {
+    type Err = NotARelease;
+
+    fn from_str(release: &str) -> Result<Self, NotARelease> {
+        let error = || NotARelease(release.chars().take(64).collect());
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok(Self(major, minor)),
+            _ => Err(error()),
+        }
+    }
+}
+
+/// Whether a quirk was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// A difference that was meant, or that nobody calls a fault.
+    Change,
+    /// A fault, with releases that fixed it.
+    Bug,
+}
+
+/// What a kernel can do and how it differs from the newest one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traits {
+    /// What it can do.
+    pub features: BTreeSet<Feature>,
+    /// In what it differs.
+    pub quirks: BTreeSet<Quirk>,
+}
+
+impl Traits {
+    /// The newest kernel the model knows: every feature of a mainline build for x86-64 without
+    /// x32, and no quirk that has ended.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self {
+            features: Feature::ALL.iter().copied().filter(|&f| f != Feature::AbiX32).collect(),
+            quirks: Quirk::ALL.iter().copied().filter(|q| q.info().until.is_none()).collect(),
+        }
+    }
+
+    /// What the mainline release of a series has, as far as the build does not decide.
+    #[must_use]
+    pub fn mainline(series: Series) -> Self {
+        Self {
+            features: Feature::ALL.iter().copied().filter(|f| f.info().since <= series).collect(),
+            quirks: Quirk::ALL.iter().copied().filter(|q| q.info().shown_by(series)).collect(),
+        }
+    }
+
+    /// Whether the kernel has a feature.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
+    /// Whether the kernel shows a quirk.
+    #[must_use]
+    pub fn shows(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+
+    /// The same kernel without one quirk.
+    #[must_use]
+    pub fn without(&self, quirk: Quirk) -> Self {
+        let mut other = self.clone();
+        other.quirks.remove(&quirk);
+        other
+    }
+}

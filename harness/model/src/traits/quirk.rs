@@ -1,0 +1,120 @@
+//! Known differences of behaviour between kernels.
+
+use super::{Kind, Series};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What is known of a quirk.
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    /// Stable name, as reports show it.
+    pub name: &'static str,
+    /// Whether it was meant.
+    pub kind: Kind,
+    /// The first mainline series that shows it; `None` when it was there from the beginning.
+    pub from: Option<Series>,
+    /// The mainline series that ended it; `None` while the newest shows it.
+    pub until: Option<Series>,
+    /// What a kernel with the quirk does.
+    pub about: &'static str,
+    /// Where that stands: manual page, kernel source or advisory.
+    pub source: &'static str,
+}
+
+impl Info {
+    /// Whether the mainline release of a series shows it.
+    #[must_use]
+    pub fn shown_by(&self, series: Series) -> bool {
+        self.from.is_none_or(|from| from <= series) && self.until.is_none_or(|until| series < until)
+    }
+
+    /// The mainline releases that show it, in words.
+    #[must_use]
+    pub fn span(&self) -> String {
+        match (self.from, self.until) {
+            (None, None) => "always".into(),
+            (Some(from), None) => format!("since {from}"),
+            (None, Some(until)) => format!("before {until}"),
+            (Some(from), Some(until)) => format!("{from} to before {until}"),
+        }
+    }
+}
+
+macro_rules! series {
+    (_) => {
+        None
+    };
+    (($major:literal, $minor:literal)) => {
+        Some(Series($major, $minor))
+    };
+}
+
+macro_rules! quirks {
+    ($($variant:ident $name:literal $kind:ident $from:tt $until:tt $about:literal $source:literal;)*) => {
+        /// One known difference of behaviour, found out by a probe and obeyed by the model.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Quirk {
+            $(#[doc = $about] $variant,)*
+        }
+
+        impl Quirk {
+            /// Every quirk, in the order reports show them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// What is known of it.
+            #[must_use]
+            pub fn info(self) -> Info {
+                match self {
+                    $(Self::$variant => Info {
+                        name: $name,
+                        kind: Kind::$kind,
+                        from: series!($from),
+                        until: series!($until),
+                        about: $about,
+                        source: $source,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+quirks! {
+    XorRefused "xor-refused" Change _ (3, 10) "The checker refuses BPF_XOR." "net/core/filter.c sk_chk_filter, kernel/seccomp.c seccomp_check_filter";
+    ReciprocalDivision "reciprocal-division" Bug _ (3, 13) "Division by a constant goes through a reciprocal and is wrong for some divisors; by 1 it gives 0." "net/core/filter.c reciprocal_divide";
+    ChainCountsClassic "chain-counts-classic" Change _ (3, 15) "The limit of a chain counts classic instructions." "kernel/seccomp.c seccomp_attach_filter";
+    ChainSkipsNewest "chain-skips-newest" Change (3, 15) (3, 17) "The limit of a chain counts the new filter in classic and the others in converted instructions." "kernel/seccomp.c seccomp_attach_filter";
+    ChainShortPrologue "chain-short-prologue" Change (3, 17) (4, 5) "Converted filters begin with one instruction instead of three, so that more of them fit into a chain." "net/core/filter.c bpf_convert_filter";
+    ChainBeforePrivilege "chain-before-privilege" Change _ (3, 17) "The limit of a chain is checked before privilege and before the program." "kernel/seccomp.c seccomp_attach_filter";
+    ErrnoUncapped "errno-uncapped" Change _ (4, 0) "RET_ERRNO's data reaches user space beyond 4095, where C libraries take it for success." "kernel/seccomp.c __secure_computing, seccomp(2)";
+    NullInsnsFault "null-insns-fault" Change _ (4, 2) "A null instruction pointer is answered with EFAULT instead of EINVAL." "net/core/filter.c bpf_prog_create_from_user";
+    WideShiftAccepted "wide-shift-accepted" Change _ (4, 5) "The checker accepts shifts by constants of 32 and more." "net/core/filter.c bpf_check_classic";
+    TsyncSkipsNnp "tsync-skips-nnp" Bug (3, 17) (4, 5) "TSYNC gives no_new_privs only to threads that had no filter." "kernel/seccomp.c seccomp_sync_threads";
+    TraceNoRecheck "trace-no-recheck" Bug _ (4, 8) "A call that a tracer has rewritten is not judged again (CVE-2019-2054)." "kernel/seccomp.c __seccomp_filter, seccomp(2)";
+    ActionHighBitIgnored "action-high-bit-ignored" Change _ (4, 14) "The highest bit of a filter's result is ignored, and the rest compared unsigned." "kernel/seccomp.c seccomp_run_filters";
+    UnknownActionKillsThread "unknown-action-kills-thread" Change _ (5, 10) "An unknown action ends the thread; later kernels end the process." "kernel/seccomp.c __seccomp_filter";
+    TsyncListenerAccepted "tsync-listener-accepted" Bug (5, 0) (5, 2) "TSYNC and NEW_LISTENER go together although their results cannot be told apart." "kernel/seccomp.c seccomp_set_mode_filter";
+    RecvDirtyBuffer "recv-dirty-buffer" Change (5, 0) (5, 5) "NOTIF_RECV accepts a buffer that is not zero." "kernel/seccomp.c seccomp_notify_recv";
+    NotifNewestFirst "notif-newest-first" Change (5, 0) (5, 19) "Waiting notifications are received newest first." "kernel/seccomp.c seccomp_do_user_notification";
+    ZombieHoldsFilter "zombie-holds-filter" Change _ (6, 11) "A zombie keeps its filters until it is reaped; a listener sees no hang-up before." "kernel/exit.c, kernel/seccomp.c seccomp_filter_release";
+    NumberHighBitsRefused "number-high-bits-refused" Change _ (5, 14) "A call whose number register has bits above 31 is answered with ENOSYS, though filters see the lower half." "arch/x86/entry/common.c do_syscall_64";
+    SuspendBySeize "suspend-by-seize" Bug (4, 3) (5, 18) "PTRACE_SEIZE accepts PTRACE_O_SUSPEND_SECCOMP without privilege (CVE-2022-30594)." "kernel/ptrace.c ptrace_attach";
+    TsyncStaleCount "tsync-stale-count" Bug (5, 9) (5, 15) "TSYNC leaves the other threads' Seccomp_filters count as it was." "kernel/seccomp.c seccomp_sync_threads";
+    TsyncTraceBypass "tsync-trace-bypass" Bug (3, 17) (7, 3) "A call stopped at ptrace's entry while a sibling attaches its first filter by TSYNC runs unfiltered (CVE-2026-89603)." "include/linux/entry-common.h, kernel/entry/syscall-common.c";
+    UretprobeExempt "uretprobe-exempt" Change (6, 14) _ "Call 335 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";
+    UprobeExempt "uprobe-exempt" Change (6, 18) _ "Call 336 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";
+}
+
+impl Quirk {
+    /// The quirk of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|quirk| quirk.info().name == name)
+    }
+}
+
+impl fmt::Display for Quirk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.info().name)
+    }
+}

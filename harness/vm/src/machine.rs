@@ -1,0 +1,215 @@
+//! A booted guest: asked, watched, and gone when dropped.
+
+use crate::accel::Accelerator;
+use crate::console::Console;
+use crate::error::{Error, Lost, Reason};
+use crate::line;
+use crate::qemu::{self, Plan, Qemu};
+use crate::talk::{Over, Talk};
+use crate::{guest_binary, initramfs, kernels};
+use atlas_wire::{Hello, PROTOCOL, Request, Response, window};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// CPU models in the order they are tried. Kernels built without CONFIG_X86_SMAP (seen: a 3.8 and a
+/// RHEL 7 3.10) cannot start PID 1 where the processor has it.
+const CPUS: [&str; 3] = ["max", "max,-smap", "qemu64"];
+/// What the kernel is told in every guest. A panic restarts at once, which ends QEMU; without
+/// `earlyprintk` a damaged image would hang and not say why, as its decompressor has no other console.
+const COMMAND_LINE: &str = "console=ttyS0 earlyprintk=ttyS0 quiet panic=-1 reboot=t rdinit=/init";
+/// How many of the console's last lines go with a loss.
+const LAST_LINES: usize = 40;
+/// How long a guest that is up may take to say who it is.
+const GREETING: Duration = Duration::from_secs(20);
+
+/// How a guest is booted.
+#[derive(Clone, Debug)]
+pub struct BootOptions {
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+    /// Whether to offer the shared window. Without it everything goes over the frame line.
+    pub window: bool,
+    /// How long a boot may take on one CPU model.
+    pub limit: Duration,
+    /// CPU models, in QEMU's words, in the order they are tried.
+    pub cpus: Vec<String>,
+    /// The program that runs guests: a path, or a name that is looked for in `PATH`.
+    pub qemu: PathBuf,
+}
+
+impl Default for BootOptions {
+    fn default() -> Self {
+        Self {
+            accelerator: Accelerator::tcg(),
+            append: Vec::new(),
+            window: true,
+            limit: Duration::from_secs(60),
+            cpus: CPUS.map(String::from).to_vec(),
+            qemu: qemu::PROGRAM.into(),
+        }
+    }
+}
+
+/// A booted guest.
+///
+/// It may move between threads. When it is dropped, or this process ends in whatever way, QEMU is
+/// killed.
+pub struct Machine {
+    qemu: Qemu,
+    console: Console,
+    talk: Talk,
+    hello: Hello,
+    cpu: String,
+    lost: Option<Lost>,
+}
+
+impl Machine {
+    /// Boots a kernel image and waits until its guest has said who it is.
+    ///
+    /// CPU models are tried in turn as long as the kernel gives up on them; a guest that hangs, or a
+    /// QEMU that complains, is not tried again.
+    ///
+    /// # Errors
+    /// [`Error`]; a guest that is lost before it has said who it is is [`Error::Boot`].
+    pub fn boot(image: &Path, options: &BootOptions) -> Result<Self, Error> {
+        let content =
+            std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
+        kernels::release_of(&content, image)?;
+        drop(content);
+        let archive = initramfs::build(guest_binary(), window::ADDRESS as usize)?;
+        let mut first: Option<Lost> = None;
+        let mut tried = Vec::new();
+        for cpu in &options.cpus {
+            let mut machine = Self::start(image, options, &archive, cpu)?;
+            tried.push(cpu.as_str());
+            match (machine.greet(options.limit), first.take()) {
+                (Ok(()), None) => return Ok(machine),
+                (Ok(()), Some(lost)) => {
+                    machine.cpu = format!("{cpu} (on {}: {})", tried[0], lost.reason);
+                    return Ok(machine);
+                }
+                (Err(lost), before) => {
+                    let another_may_do =
+                        matches!(lost.reason, Reason::Panic(_) | Reason::InitLost(_) | Reason::Reset);
+                    let lost = before.unwrap_or(lost);
+                    if !another_may_do {
+                        return Err(not_booted(image, &tried, lost));
+                    }
+                    first = Some(lost);
+                }
+            }
+        }
+        let none =
+            Lost { reason: Reason::QemuExited("no CPU model was named".into()), console: String::new() };
+        Err(not_booted(image, &tried, first.unwrap_or(none)))
+    }
+
+    /// Starts QEMU and the threads that watch it.
+    fn start(image: &Path, options: &BootOptions, archive: &[u8], cpu: &str) -> Result<Self, Error> {
+        let system = |what| move |source| Error::System { what, source };
+        let mut words = vec![COMMAND_LINE.to_owned()];
+        let mut window = None;
+        if options.window {
+            let file = qemu::anonymous(window::TOKEN, window::LENGTH);
+            window = Some(file.map_err(system("making a file for the window"))?);
+            words.push(qemu::window_words());
+        }
+        words.extend(options.append.iter().cloned());
+        let plan = Plan {
+            program: &options.qemu,
+            kernel: image,
+            command_line: &words.join(" "),
+            accelerator: options.accelerator.name(),
+            cpu,
+        };
+        let (qemu, lines) = Qemu::start(&plan, archive, window.as_ref())?;
+        let console = Console::default();
+        let (teller, events) = line::events();
+        let frames = lines.frames.try_clone().map_err(system("duplicating the frame line"))?;
+        let (killer, other_killer) = (qemu.killer(), qemu.killer());
+        line::watch_console(lines.console, console.clone(), teller.clone(), move || killer.kill());
+        line::watch_frames(frames, teller, move || other_killer.kill());
+        let talk = Talk::new(lines.frames, events, window);
+        Ok(Self { qemu, console, talk, hello: Hello::default(), cpu: cpu.to_owned(), lost: None })
+    }
+
+    /// Waits until the guest is up and has said who it is.
+    fn greet(&mut self, limit: Duration) -> Result<(), Lost> {
+        self.talk.wait_ready(limit).map_err(|over| self.lose(over))?;
+        let wrong = match self.request(&Request::Hello, GREETING)? {
+            Response::Hello(hello) if hello.protocol == PROTOCOL => {
+                if !hello.window {
+                    self.talk.forget_window();
+                }
+                self.hello = hello;
+                return Ok(());
+            }
+            Response::Hello(Hello { protocol, .. }) => {
+                format!(
+                    "it speaks version {protocol}, and this build version {PROTOCOL}: build both from one checkout"
+                )
+            }
+            other => format!("its greeting is {other:?}"),
+        };
+        Err(self.lose(Over::Lost(Reason::Protocol(wrong))))
+    }
+
+    /// What the guest said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The CPU model it runs on, with the reason where that is not the first choice.
+    #[must_use]
+    pub fn cpu(&self) -> &str {
+        &self.cpu
+    }
+
+    /// QEMU's process id.
+    #[must_use]
+    pub fn qemu_pid(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    /// The console so far: its first 16 KiB and its last 64 KiB, readable.
+    #[must_use]
+    pub fn console(&self) -> String {
+        self.console.text()
+    }
+
+    /// The console's last lines that are not empty, at most this many.
+    #[must_use]
+    pub fn last_lines(&self, count: usize) -> String {
+        self.console.last_lines(count)
+    }
+
+    /// Asks, and waits for the answer at most this long. An answer that comes back is one to this
+    /// request: as many outcomes as items, of kinds that they can have.
+    ///
+    /// # Errors
+    /// [`Lost`]: the guest is gone, has been killed, and every later request gives the same.
+    pub fn request(&mut self, request: &Request, limit: Duration) -> Result<Response, Lost> {
+        match &self.lost {
+            Some(lost) => Err(lost.clone()),
+            None => self.talk.ask(request, limit).map_err(|over| self.lose(over)),
+        }
+    }
+
+    fn lose(&mut self, over: Over) -> Lost {
+        let reason = match over {
+            Over::Lost(reason) => reason,
+            Over::Closed => self.qemu.why_it_ended(),
+        };
+        self.qemu.end();
+        let lost = Lost { reason, console: self.console.last_lines(LAST_LINES) };
+        self.lost = Some(lost.clone());
+        lost
+    }
+}
+
+fn not_booted(image: &Path, tried: &[&str], lost: Lost) -> Error {
+    Error::Boot { path: image.to_owned(), tried: tried.join(", then "), lost: Box::new(lost) }
+}

@@ -1,0 +1,247 @@
+//! Frame faults, by peers that are no guests.
+
+use super::*;
+use crate::line;
+use atlas_wire::frame::{HEADER_LEN, MAX_JUNK};
+use atlas_wire::{Decoder, Hello, Item, Outcome};
+use std::io::Read;
+use std::thread;
+
+/// Long enough that a test which needs it fails, not flickers.
+const AMPLE: Duration = Duration::from_secs(20);
+
+/// What a peer knows when it is asked.
+struct Peer {
+    line: UnixStream,
+    window: Option<File>,
+}
+
+impl Peer {
+    /// Waits for a request: its number.
+    fn asked(&mut self) -> u32 {
+        let mut decoder = Decoder::default();
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some((header, _)) = decoder.next_frame().unwrap() {
+                return header.id;
+            }
+            let count = self.line.read(&mut chunk).unwrap();
+            assert_ne!(count, 0, "the host hung up");
+            decoder.push(&chunk[..count]);
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        // The host hangs up on a peer that misbehaves, which is what is tested.
+        let _ = self.line.write_all(bytes);
+    }
+}
+
+fn inline(kind: Kind, id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Header::of(kind, Place::Inline, id, payload).to_bytes().to_vec();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn hello() -> Vec<u8> {
+    encode(&Response::Hello(Hello::default())).unwrap()
+}
+
+/// A conversation with a peer that plays a guest, on a thread of its own.
+fn with(windowed: bool, peer: impl FnOnce(&mut Peer) + Send + 'static) -> Talk {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let window = windowed.then(|| crate::qemu::anonymous(b"", window::LENGTH).unwrap());
+    let mut player = Peer { line: theirs, window: window.as_ref().map(|file| file.try_clone().unwrap()) };
+    thread::spawn(move || peer(&mut player));
+    let (teller, events) = line::events();
+    line::watch_frames(ours.try_clone().unwrap(), teller, || {});
+    Talk::new(ours, events, window)
+}
+
+fn ask(talk: &mut Talk) -> Result<Response, Over> {
+    talk.ask(&Request::Hello, AMPLE)
+}
+
+#[track_caller]
+fn assert_protocol(answer: Result<Response, Over>, says: &str) {
+    assert!(matches!(&answer, Err(Over::Lost(Reason::Protocol(what))) if what.contains(says)), "{answer:?}");
+}
+
+#[test]
+fn an_answer_is_taken() {
+    let mut talk = with(false, |peer| {
+        peer.put(&inline(Kind::Ready, 0, b""));
+        for _ in 0..2 {
+            let id = peer.asked();
+            peer.put(&inline(Kind::Response, id, &hello()));
+        }
+    });
+    talk.wait_ready(AMPLE).unwrap();
+    assert!(matches!(ask(&mut talk), Ok(Response::Hello(_))));
+    assert!(matches!(ask(&mut talk), Ok(Response::Hello(_))));
+    assert_eq!(ask(&mut talk), Err(Over::Closed));
+}
+
+#[test]
+fn the_first_frame_must_be_ready() {
+    let mut talk = with(false, |peer| peer.put(&inline(Kind::Response, 0, &hello())));
+    assert!(matches!(talk.wait_ready(AMPLE), Err(Over::Lost(Reason::Protocol(_)))));
+}
+
+#[test]
+fn an_answer_to_another_request_is_refused() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        peer.put(&inline(Kind::Response, id + 1, &hello()));
+    });
+    assert_protocol(ask(&mut talk), "Response 2 where Response 1 was due");
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_refused() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        let answer = inline(Kind::Response, id, &hello());
+        peer.put(&[answer.clone(), answer].concat());
+        peer.asked();
+    });
+    assert!(ask(&mut talk).is_ok());
+    assert_protocol(ask(&mut talk), "Response 1 where Response 2 was due");
+}
+
+#[test]
+fn a_guest_that_starts_again_is_refused() {
+    let mut talk = with(false, |peer| {
+        peer.asked();
+        peer.put(&inline(Kind::Ready, 0, b""));
+    });
+    assert_protocol(ask(&mut talk), "Ready 0");
+}
+
+#[test]
+fn results_nobody_asked_for_are_refused() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        let payload = encode(&Response::Ran(vec![Outcome::Facts(vec![]); 2])).unwrap();
+        peer.put(&inline(Kind::Response, id, &payload));
+    });
+    let one = Request::Run { jit: None, limit_ms: 1, items: vec![Item::Choreography("one".into())] };
+    assert_protocol(talk.ask(&one, AMPLE), "2 outcomes for 1 items");
+}
+
+#[test]
+fn a_flipped_bit_is_noticed() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        let mut bytes = inline(Kind::Response, id, &hello());
+        bytes[HEADER_LEN] ^= 1;
+        peer.put(&bytes);
+    });
+    assert_protocol(ask(&mut talk), "checksum");
+}
+
+#[test]
+fn an_oversized_frame_is_refused() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        let header = Header { length: u32::MAX, ..Header::of(Kind::Response, Place::Inline, id, b"") };
+        peer.put(&header.to_bytes());
+        // It says no more: the claim alone must do.
+        let _ = peer.line.read(&mut [0]);
+    });
+    assert_protocol(ask(&mut talk), "at most");
+}
+
+#[test]
+fn a_truncated_answer_is_none() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        let bytes = inline(Kind::Response, id, &hello());
+        peer.put(&bytes[..bytes.len() - 1]);
+    });
+    assert_eq!(ask(&mut talk), Err(Over::Closed));
+}
+
+#[test]
+fn a_payload_that_is_no_message_is_refused() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        peer.put(&inline(Kind::Response, id, &[0xff; 9]));
+    });
+    assert_protocol(ask(&mut talk), "not a message");
+}
+
+#[test]
+fn a_flood_of_junk_is_an_end() {
+    let mut talk = with(false, |peer| peer.put(&vec![b'#'; MAX_JUNK + (64 << 10)]));
+    let answer = ask(&mut talk);
+    assert!(
+        matches!(&answer, Err(Over::Lost(Reason::Flooded(what))) if what.contains("no frame")),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_silent_guest_is_given_up_in_time() {
+    let mut talk = with(false, |peer| while peer.line.read(&mut [0; 64]).is_ok_and(|count| count > 0) {});
+    let limit = Duration::from_millis(50);
+    assert_eq!(talk.ask(&Request::Hello, limit), Err(Over::Lost(Reason::Timeout(limit))));
+}
+
+#[test]
+fn a_guest_that_does_not_read_is_given_up_in_time() {
+    let (done, until_done) = std::sync::mpsc::channel::<()>();
+    let mut talk = with(false, move |_peer| drop(until_done.recv()));
+    let items = vec![Item::Choreography("x".repeat(MAX_INLINE - 100))];
+    let limit = Duration::from_millis(200);
+    let large = Request::Run { jit: None, limit_ms: 1, items };
+    assert_eq!(talk.ask(&large, limit), Err(Over::Lost(Reason::Timeout(limit))));
+    drop(done);
+}
+
+#[test]
+fn a_request_that_does_not_fit_costs_no_guest() {
+    let mut talk = with(false, |peer| {
+        let id = peer.asked();
+        peer.put(&inline(Kind::Response, id, &hello()));
+    });
+    let items = vec![Item::Choreography("x".repeat(MAX_INLINE))];
+    let refused = talk.ask(&Request::Run { jit: None, limit_ms: 1, items }, AMPLE);
+    assert!(matches!(refused, Ok(Response::Refused(why)) if why.contains("can be sent at once")));
+    assert!(ask(&mut talk).is_ok());
+}
+
+#[test]
+fn bulk_goes_through_the_window() {
+    let mut talk = with(true, |peer| {
+        let id = peer.asked();
+        let payload = encode(&Response::Refused("r".repeat(3 << 20))).unwrap();
+        let file = peer.window.take().unwrap();
+        file.write_all_at(&payload, window::ANSWERS as u64).unwrap();
+        peer.put(&Header::of(Kind::Response, Place::Window, id, &payload).to_bytes());
+        peer.asked();
+    });
+    assert!(matches!(ask(&mut talk), Ok(Response::Refused(text)) if text.len() == 3 << 20));
+}
+
+#[test]
+fn a_window_that_changes_behind_its_frame_is_noticed() {
+    let mut talk = with(true, |peer| {
+        let id = peer.asked();
+        peer.window.take().unwrap().write_all_at(&[0xff; 9], window::ANSWERS as u64).unwrap();
+        peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
+        peer.asked();
+    });
+    assert_protocol(ask(&mut talk), "not what its frame says");
+}
+
+#[test]
+fn a_window_that_there_is_not_is_refused() {
+    let mut talk = with(true, |peer| {
+        let id = peer.asked();
+        peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
+        peer.asked();
+    });
+    talk.forget_window();
+    assert_protocol(ask(&mut talk), "a window that there is not");
+}

@@ -1,0 +1,90 @@
+//! Processes that play QEMU. The CPU model that they are asked for is the part they play.
+
+use atlas_wire::frame::{Header, Kind, Place};
+use atlas_wire::{Hello, Response, encode};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::FromRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::thread;
+
+/// The part to play; `None` when the tests are to run.
+pub(crate) fn role() -> Option<String> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "-cpu");
+    arguments.nth(1)
+}
+
+/// Where the guest's end of a serial line is.
+fn line(name: &str) -> File {
+    let prefix = format!("socket,id={name},fd=");
+    let number = std::env::args().find_map(|argument| argument.strip_prefix(&prefix)?.parse().ok());
+    // SAFETY: the descriptor was handed over for this, and nothing else in this process uses it.
+    unsafe { File::from_raw_fd(number.expect("the line is on the command line")) }
+}
+
+fn say(text: &str) {
+    line("console").write_all(text.as_bytes()).expect("somebody reads the console");
+}
+
+fn for_ever() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// Ready, and then an answer to the first request.
+fn answer(payload: &[u8]) -> ! {
+    let mut frames = line("frames");
+    let ready = Header::of(Kind::Ready, Place::Inline, 0, b"").to_bytes();
+    frames.write_all(&ready).expect("somebody reads frames");
+    let _ = frames.read(&mut [0; 4096]).expect("somebody asks");
+    let header = Header::of(Kind::Response, Place::Inline, 1, payload).to_bytes();
+    frames.write_all(&[&header, payload].concat()).expect("somebody reads frames");
+    for_ever()
+}
+
+/// Plays the part.
+pub(crate) fn play(role: &str) -> ExitCode {
+    match role {
+        "silent" => for_ever(),
+        "panicking" => {
+            say("[    0.9] Kernel panic - not syncing: No working init found.\n[    0.9] CPU: 0\n");
+            for_ever()
+        }
+        "stalling" => {
+            say("[   23.1] rcu: INFO: rcu_preempt self-detected stall on CPU\n");
+            for_ever()
+        }
+        "complaining" => {
+            eprintln!("qemu: could not load kernel\u{1b}[2J");
+            ExitCode::FAILURE
+        }
+        "complaining-for-ever" => loop {
+            eprintln!("qemu: it is all wrong");
+        },
+        "resetting" => ExitCode::SUCCESS,
+        "flooding" => {
+            let mut console = line("console");
+            while console.write_all(&[b'#'; 4096]).is_ok() {}
+            for_ever()
+        }
+        "noisy" => {
+            let mut frames = line("frames");
+            while frames.write_all(&[b'#'; 4096]).is_ok() {}
+            for_ever()
+        }
+        "old" => {
+            let hello = Hello { protocol: 0, ..Hello::default() };
+            answer(&encode(&Response::Hello(hello)).expect("a hello can be encoded"))
+        }
+        "refusing" => {
+            answer(&encode(&Response::Refused("not today".into())).expect("a refusal can be encoded"))
+        }
+        // What is no part is for the real QEMU.
+        _ => {
+            let error = Command::new("qemu-system-x86_64").args(std::env::args_os().skip(1)).exec();
+            panic!("{error}")
+        }
+    }
+}

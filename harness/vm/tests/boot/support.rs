@@ -1,0 +1,69 @@
+//! What the tests share.
+
+use atlas_vm::kernels::Store;
+use atlas_vm::{BootOptions, Error, Lost, Machine};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A test: its name and what it does. It fails by panicking.
+pub(crate) type Test = (&'static str, fn());
+
+/// Long enough on a busy machine; what needs it all fails.
+pub(crate) const AMPLE: Duration = Duration::from_secs(120);
+
+/// The image that is booted.
+pub(crate) fn image() -> PathBuf {
+    let store = Store::open().expect("there is a store");
+    let found = match std::env::var("ATLAS_TEST_KERNEL") {
+        Ok(named) => store.resolve(&named).map(Some),
+        Err(_) => store.default_kernels().map(|mut kernels| kernels.pop()),
+    };
+    match found {
+        Ok(Some(kernel)) => kernel.path,
+        Ok(None) => panic!("no kernel to boot: run `atlas kernels fetch`, or set ATLAS_TEST_KERNEL"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Boots with options that a test cares for.
+pub(crate) fn boot(change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Error> {
+    let mut options = BootOptions { limit: AMPLE, ..BootOptions::default() };
+    change(&mut options);
+    Machine::boot(&image(), &options)
+}
+
+/// A boot that must succeed.
+pub(crate) fn booted() -> Machine {
+    boot(|_| {}).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A boot that must fail, and how the guest was lost.
+pub(crate) fn lost_in_boot(change: impl FnOnce(&mut BootOptions)) -> Lost {
+    match boot(change) {
+        Err(Error::Boot { lost, .. }) => *lost,
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("it booted"),
+    }
+}
+
+/// Whether a process is there and not only waiting to be reaped.
+pub(crate) fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+}
+
+/// Waits until a process is gone.
+#[track_caller]
+pub(crate) fn assert_ends(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while runs(pid) {
+        assert!(Instant::now() < deadline, "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal.
+pub(crate) fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a process id"));
+    nix::sys::signal::kill(pid, signal).expect("the process is there");
+}

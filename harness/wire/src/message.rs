@@ -1,0 +1,97 @@
+//! What host and guest say to each other. The host asks, the guest answers once, and keeps no
+//! state between requests.
+
+use atlas_model::{Experiment, Observation};
+use serde::{Deserialize, Serialize};
+
+/// Raised whenever a message changes its meaning or its encoding.
+pub const PROTOCOL: u32 = 1;
+
+/// What the host asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Who are you?
+    Hello,
+    /// Carry these out, in this order.
+    Run {
+        /// What `net.core.bpf_jit_enable` shall be meanwhile; `None` leaves it alone.
+        jit: Option<bool>,
+        /// How long one item may take before the guest ends it, in milliseconds.
+        limit_ms: u32,
+        /// The work.
+        items: Vec<Item>,
+    },
+}
+
+/// One piece of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Item {
+    /// Carry out an experiment.
+    Experiment(Experiment),
+    /// Call a choreography of the catalogue by name.
+    Choreography(String),
+}
+
+/// What the guest answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// To [`Request::Hello`].
+    Hello(Hello),
+    /// To [`Request::Run`]: one outcome an item, in the order of the items.
+    Ran(Vec<Outcome>),
+    /// The request could not be served.
+    Refused(String),
+}
+
+/// What a guest says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the guest binary.
+    pub protocol: u32,
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -v`.
+    pub version: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// The CPU's brand string as the guest sees it, empty when it has none.
+    pub cpu: String,
+    /// `net.core.bpf_jit_enable` as found, `None` where there is no such file.
+    pub jit: Option<String>,
+    /// Whether bulk can go through the shared window.
+    pub window: bool,
+}
+
+/// What became of one item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// An experiment was carried out.
+    Observed(Observation),
+    /// A choreography ran: named facts in the order they were found.
+    Facts(Vec<Fact>),
+    /// A choreography's process ended early.
+    Died {
+        /// Its wait status as a person reads it, such as `killed by signal 31`.
+        how: String,
+        /// The same as a number: the exit status, or the signal's number plus 1000.
+        code: i64,
+        /// The facts it had reported by then.
+        facts: Vec<Fact>,
+    },
+    /// The item was ended because its time was over.
+    TimedOut {
+        /// The facts it had reported by then.
+        facts: Vec<Fact>,
+    },
+    /// The guest could not carry the item out, for this reason.
+    Impossible(String),
+}
+
+/// One named fact a choreography reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What it is about, such as `errno of the second listener`.
+    pub name: String,
+    /// What was seen.
+    pub value: i64,
+}

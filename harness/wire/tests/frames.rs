@@ -1,0 +1,120 @@
+//! Frames on a line that may carry anything.
+
+use atlas_wire::frame::{HEADER_LEN, MAX_INLINE, MAX_JUNK};
+use atlas_wire::{Decoder, FrameError, Header, Kind, Place};
+use proptest::prelude::*;
+
+fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Header::of(Kind::Response, Place::Inline, id, payload).to_bytes().to_vec();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn all(decoder: &mut Decoder) -> Result<Vec<(u32, Vec<u8>)>, FrameError> {
+    let mut frames = Vec::new();
+    while let Some((header, payload)) = decoder.next_frame()? {
+        frames.push((header.id, payload));
+    }
+    Ok(frames)
+}
+
+proptest! {
+    #[test]
+    fn come_back_however_the_bytes_are_cut(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6),
+        cut in 1_usize..50,
+    ) {
+        let bytes: Vec<u8> =
+            payloads.iter().enumerate().flat_map(|(id, payload)| frame(id as u32, payload)).collect();
+        let mut decoder = Decoder::default();
+        let mut got = Vec::new();
+        for chunk in bytes.chunks(cut) {
+            decoder.push(chunk);
+            got.extend(all(&mut decoder).unwrap());
+        }
+        let sent: Vec<(u32, Vec<u8>)> = payloads.into_iter().enumerate().map(|(id, p)| (id as u32, p)).collect();
+        prop_assert_eq!(got, sent);
+        prop_assert_eq!(decoder.junk(), 0);
+    }
+
+    #[test]
+    fn are_found_behind_garbage(junk in prop::collection::vec(any::<u8>(), 0..500)) {
+        let mut decoder = Decoder::default();
+        decoder.push(&junk);
+        decoder.push(&frame(7, b"payload"));
+        // Garbage that happens to begin like a header swallows bytes, but a valid header cannot be
+        // made by chance: its checksum covers it.
+        prop_assert_eq!(all(&mut decoder).unwrap(), vec![(7, b"payload".to_vec())]);
+        prop_assert_eq!(decoder.junk(), junk.len());
+    }
+
+    #[test]
+    fn soup_never_panics(soup in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let mut decoder = Decoder::default();
+        decoder.push(&soup);
+        let _ = all(&mut decoder);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_never_delivered(bit in 0_usize..(HEADER_LEN + 20) * 8) {
+        let payload = [5_u8; 20];
+        let mut bytes = frame(1, &payload);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let mut decoder = Decoder::default();
+        decoder.push(&bytes);
+        prop_assert!(!matches!(all(&mut decoder), Ok(frames) if !frames.is_empty()));
+    }
+}
+
+#[test]
+fn a_truncated_frame_is_no_frame() {
+    let whole = frame(1, b"payload");
+    let mut decoder = Decoder::default();
+    decoder.push(&whole[..whole.len() - 1]);
+    assert_eq!(all(&mut decoder).unwrap(), vec![]);
+    decoder.push(&whole[whole.len() - 1..]);
+    assert_eq!(all(&mut decoder).unwrap().len(), 1);
+}
+
+#[test]
+fn an_oversized_frame_is_refused_before_it_is_read() {
+    let mut header = Header::of(Kind::Response, Place::Inline, 1, b"");
+    header.length = MAX_INLINE as u32 + 1;
+    let mut decoder = Decoder::default();
+    decoder.push(&header.to_bytes());
+    assert_eq!(all(&mut decoder), Err(FrameError::Oversized(MAX_INLINE as u32 + 1)));
+}
+
+#[test]
+fn a_flood_of_junk_is_given_up() {
+    let mut decoder = Decoder::default();
+    let mut given_up = None;
+    for _ in 0..1000 {
+        decoder.push(&[0x16; 1000]);
+        if let Err(error) = all(&mut decoder) {
+            given_up = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(given_up, Some(FrameError::Junk(junk)) if junk > MAX_JUNK));
+}
+
+#[test]
+fn a_truncated_frame_cannot_swallow_the_next() {
+    let whole = frame(1, b"payload");
+    let mut decoder = Decoder::default();
+    decoder.push(&whole[..whole.len() - 3]);
+    decoder.push(&whole);
+    assert_eq!(all(&mut decoder), Err(FrameError::Checksum(1)));
+}
+
+#[test]
+fn reserved_bytes_are_zero() {
+    let mut bytes = Header::of(Kind::Ready, Place::Inline, 0, b"").to_bytes();
+    assert!(Header::from_bytes(&bytes).is_some());
+    bytes[6] = 1;
+    // With a checksum that covers the change, only the rule itself can refuse it.
+    let own = crc32fast::hash(&bytes[..20]);
+    bytes[20..].copy_from_slice(&own.to_le_bytes());
+    assert!(Header::from_bytes(&bytes).is_none());
+}
