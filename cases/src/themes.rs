@@ -9,7 +9,7 @@ mod errno;
 mod errors;
 pub mod inherit;
 mod kill;
-pub(crate) mod limits;
+mod limits;
 pub(crate) mod notify;
 mod privilege;
 pub(crate) mod proc;

@@ -3,7 +3,7 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
-use crate::themes::{limits, notify, proc, ptrace};
+use crate::themes::{notify, proc, ptrace};
 use atlas_model::bpf::{self, Insn, op};
 use atlas_model::experiment::{Program, Via};
 use atlas_model::observation::Observation;
@@ -42,8 +42,20 @@ fn if_attached(seen: &Observation, answer: bool) -> Option<bool> {
     (value(seen, 0) == Some(0)).then_some(answer)
 }
 
-fn counted(count: i64) -> impl Fn(&[(String, i64)]) -> Option<bool> {
-    move |facts| Some(fact(facts, "filters attached")? == count)
+/// A chain of longest filters. Three leave room for a fourth that is a little shorter where filters are
+/// converted with one instruction in front, and for a fourth and fifth of full length where they are
+/// counted otherwise (`atlas_model::bpf::ChainUnit`).
+fn chain() -> Experiment {
+    let long = |length| vec![bpf::ret(Action::Allow); length];
+    let three = (0..3).fold(script(), |script, _| script.filter(long(bpf::MAX_INSNS)));
+    let shorter = three.fork(1).filter(long(4086));
+    shorter.task(1).filter(long(bpf::MAX_INSNS)).filter(long(bpf::MAX_INSNS)).done()
+}
+
+/// Whether the shorter fourth, the longest fourth and the fifth filter of [`chain`] were attached.
+fn chain_took(seen: &Observation) -> Option<[bool; 3]> {
+    if_attached(seen, true)?;
+    Some([4, 5, 6].map(|step| value(seen, step) == Some(0)))
 }
 
 /// The probe of a quirk.
@@ -65,9 +77,13 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
             },
             |seen| if_attached(seen, last(seen) != Some(-7)),
         ),
-        Quirk::ChainCountsClassic => Choreography(limits::observe_count, |facts| counted(6554)(facts)),
-        Quirk::ChainSkipsNewest => Choreography(limits::observe_count, |facts| counted(4682)(facts)),
-        Quirk::ChainShortPrologue => Choreography(limits::observe_count, |facts| counted(4681)(facts)),
+        Quirk::ChainCountsClassic => Experiment(chain, |seen| Some(chain_took(seen)?[2])),
+        Quirk::ChainSkipsNewest => {
+            Experiment(chain, |seen| chain_took(seen).map(|[_, fourth, fifth]| fourth && !fifth))
+        }
+        Quirk::ChainShortPrologue => {
+            Experiment(chain, |seen| chain_took(seen).map(|[short, fourth, _]| short && !fourth))
+        }
         Quirk::ChainBeforePrivilege => Experiment(
             || {
                 let long = || vec![bpf::ret(Action::Allow); bpf::MAX_INSNS];

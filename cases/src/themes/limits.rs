@@ -1,10 +1,11 @@
 //! How long filters and chains may be.
 
-use crate::case::{Want, case, staged};
-use crate::{Case, Fact, Script};
+use crate::case::{case, is, staged};
+use crate::{Case, Script};
 use atlas_edge::{Stage, sys};
 use atlas_model::bpf::{self, Insn};
-use atlas_model::traits::{Feature, Quirk, Traits};
+use atlas_model::expect::dialect;
+use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Action, Filter};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
@@ -49,34 +50,35 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "limits::shortest_filters",
-        "How many filters of one instruction a chain takes: each counts 4 more than its converted length.",
+        "How many filters of one instruction fit on top of three of 4096: each counts 4 more than its converted length.",
         NEEDS,
         observe_count,
         |traits: &Traits| {
-            let count = if traits.shows(Quirk::ChainCountsClassic) {
-                6554
-            } else if traits.shows(Quirk::ChainSkipsNewest) {
-                4682
-            } else if traits.shows(Quirk::ChainShortPrologue) {
-                4681
-            } else {
-                3641
-            };
-            vec![
-                Fact { name: "filters attached", want: Want::Is(count) },
-                Fact { name: "errno of the next", want: Want::Is(-12) },
-            ]
+            vec![is("filters attached", shortest_that_fit(traits)), is("errno of the next", -12)]
         },
     ),
 ];
 
-/// Attaches filters of one instruction until the kernel refuses. Shared with the probes of how a
-/// chain is counted.
-pub(crate) fn observe_count(stage: &Stage) {
-    let filter = Filter(of_length(1));
+/// As the model counts.
+fn shortest_that_fit(traits: &Traits) -> i64 {
+    let unit = dialect(traits).chain_unit;
+    let length = |count| bpf::attached_len(&of_length(count), unit);
+    let fits = |attached: &i64| {
+        let below = std::iter::repeat_n(length(bpf::MAX_INSNS), 3);
+        let chain = below.chain(std::iter::repeat_n(length(1), *attached as usize));
+        !bpf::chain_fits(bpf::kernel_len(&of_length(1), unit), chain)
+    };
+    (0..).find(fits).unwrap_or(0)
+}
+
+fn observe_count(stage: &Stage) {
     let _ = sys::no_new_privs();
+    for _ in 0..3 {
+        let _ = sys::install_by_prctl(&Filter(of_length(bpf::MAX_INSNS)));
+    }
+    let shortest = Filter(of_length(1));
     for count in 0..10_000 {
-        let result = sys::install_by_prctl(&filter);
+        let result = sys::install_by_prctl(&shortest);
         if result != 0 {
             stage.fact("filters attached", count);
             stage.fact("errno of the next", result);

@@ -6,9 +6,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
-/// The token that the host leaves at the beginning of a window that is really shared.
-const TOKEN: &[u8] = b"seccomp-atlas window";
-
 /// The line to the host.
 pub(crate) struct Link {
     line: File,
@@ -112,8 +109,8 @@ impl Window {
         if base == libc::MAP_FAILED {
             return None;
         }
-        let window = Self { base: base.cast() };
-        (window.copy_request(TOKEN.len()) == TOKEN).then_some(window)
+        let shared = Self { base: base.cast() };
+        (shared.copy_request(window::TOKEN.len()) == window::TOKEN).then_some(shared)
     }
 
     fn copy_request(&self, length: usize) -> Vec<u8> {

@@ -11,6 +11,7 @@ mod machine;
 mod native;
 
 pub use compare::{Difference, compare};
+pub use judge::dialect;
 pub use machine::expect;
 
 use crate::Experiment;

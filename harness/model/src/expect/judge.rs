@@ -26,7 +26,8 @@ enum Ruling {
 }
 
 /// The dialect of classic BPF that a kernel with these traits speaks.
-pub(super) fn dialect(traits: &Traits) -> Dialect {
+#[must_use]
+pub fn dialect(traits: &Traits) -> Dialect {
     use crate::bpf::ChainUnit;
     let chain_unit = if traits.shows(Quirk::ChainCountsClassic) {
         ChainUnit::Classic

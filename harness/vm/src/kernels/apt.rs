@@ -21,6 +21,9 @@ const LONGEST: Duration = Duration::from_secs(1200);
 /// The longest that a question to apt's cache may take: the first one builds the cache.
 const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 
+/// What the machine's settings must not bring into a private apt: commands that run around an update.
+const CLEARED: &str = "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n";
+
 /// A package that apt knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Package {
@@ -50,6 +53,7 @@ impl Apt {
             fs::create_dir_all(&path).map_err(Error::file("cannot make", &path))?;
         }
         apt.write("status", "")?;
+        apt.write("etc/apt.conf", CLEARED)?;
         let sources = match other {
             Some(other) => other.sources(&apt.suites)?,
             None => archive::own()?.sources(&apt.suites),
@@ -65,11 +69,15 @@ impl Apt {
     fn command(&self, program: &'static str) -> Command {
         let mut command = Command::new(program);
         let root = self.root.display();
+        command.arg("-c").arg(self.root.join("etc/apt.conf"));
         for option in [
             format!("Dir::State={root}"),
             format!("Dir::State::status={root}/status"),
             format!("Dir::State::lists={root}/lists"),
             format!("Dir::Cache={root}/cache"),
+            // Switched off in many container images, and then every question reads all lists anew.
+            "Dir::Cache::pkgcache=pkgcache.bin".into(),
+            "Dir::Cache::srcpkgcache=srcpkgcache.bin".into(),
             format!("Dir::Etc::sourcelist={root}/etc/sources.list"),
             "Dir::Etc::sourceparts=/dev/null".into(),
             "Dir::Etc::preferences=/dev/null".into(),
@@ -162,7 +170,7 @@ impl Apt {
     }
 
     /// Downloads a package into an empty directory; apt holds it against its signed lists. Progress
-    /// is told as bytes done and bytes in all.
+    /// is told as bytes done and bytes in all: none first, all last.
     pub(super) fn download(
         &self,
         package: &Package,
@@ -176,9 +184,14 @@ impl Apt {
         let what = format!("apt-get download {wanted}");
         let files = || fs::read_dir(into).into_iter().flatten().flatten().map(|entry| entry.path());
         progress(0, total);
+        let mut told = 0;
         process::run(command, &what, LONGEST, &mut || {
             let done: u64 = files().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
-            progress(done.min(total), total);
+            // The whole is told below, once apt has verified it.
+            if done > told && done < total {
+                told = done;
+                progress(done, total);
+            }
         })?;
         progress(total, total);
         let deb = files().find(|path| path.extension().is_some_and(|extension| extension == "deb"));

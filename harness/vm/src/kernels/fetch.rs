@@ -242,7 +242,7 @@ fn is(package: &Package, locked: &Locked) -> bool {
     package.name == locked.package && package.version == locked.version
 }
 
-/// The locked package, or the newest of the first origin that has one.
+/// The locked package, or the newest that any origin has.
 fn choose(
     apt: &Apt,
     entry: &Entry,
@@ -250,19 +250,14 @@ fn choose(
     unread: Option<&Unread>,
     tell: &mut dyn FnMut(FetchEvent),
 ) -> Result<Package, Error> {
-    let mut best = None;
+    let mut packages = Vec::new();
     for origin in &entry.from {
-        let packages = apt.matching(&origin.suite, &origin.package)?;
-        if let Some(package) =
-            packages.iter().find(|package| locked.is_some_and(|locked| is(package, locked)))
-        {
-            return Ok(package.clone());
-        }
-        if best.is_none() {
-            best = apt::newest(&packages)?.cloned();
-        }
+        packages.extend(apt.matching(&origin.suite, &origin.package)?);
     }
-    let Some(package) = best else {
+    if let Some(package) = packages.iter().find(|package| locked.is_some_and(|locked| is(package, locked))) {
+        return Ok(package.clone());
+    }
+    let Some(package) = apt::newest(&packages)?.cloned() else {
         let looked_for: Vec<String> =
             entry.from.iter().map(|origin| format!("{} in {}", origin.package, origin.suite)).collect();
         let missed =

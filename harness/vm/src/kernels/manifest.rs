@@ -25,8 +25,8 @@ pub struct Entry {
     pub series: String,
     /// `default`, or a group that is asked for.
     pub group: String,
-    /// Where packages of it are, the first that has one counts. Empty for kernels that only come in
-    /// packages of other kinds, and are added by hand.
+    /// Where packages of it are; of all of them the highest version is taken. Empty for kernels that
+    /// only come in packages of other kinds, and are added by hand.
     pub from: Vec<Origin>,
     /// What it matters for.
     pub note: String,
@@ -38,8 +38,7 @@ pub struct Entry {
 pub struct Origin {
     /// Suite of the archive, such as `trixie-backports`.
     pub suite: String,
-    /// POSIX extended regular expression for the whole package name. Of the packages that match,
-    /// the one of the highest version is taken.
+    /// POSIX extended regular expression for the whole package name.
     pub package: String,
 }
 

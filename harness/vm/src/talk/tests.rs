@@ -63,8 +63,8 @@ fn ask(talk: &mut Talk) -> Result<Response, Over> {
 }
 
 #[track_caller]
-fn assert_protocol(answer: Result<Response, Over>, says: &str) {
-    assert!(matches!(&answer, Err(Over::Lost(Reason::Protocol(what))) if what.contains(says)), "{answer:?}");
+fn assert_protocol(answer: &Result<Response, Over>, says: &str) {
+    assert!(matches!(answer, Err(Over::Lost(Reason::Protocol(what))) if what.contains(says)), "{answer:?}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_answer_to_another_request_is_refused() {
         let id = peer.asked();
         peer.put(&inline(Kind::Response, id + 1, &hello()));
     });
-    assert_protocol(ask(&mut talk), "Response 2 where Response 1 was due");
+    assert_protocol(&ask(&mut talk), "Response 2 where Response 1 was due");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_answer_that_comes_twice_is_refused() {
         peer.asked();
     });
     assert!(ask(&mut talk).is_ok());
-    assert_protocol(ask(&mut talk), "Response 1 where Response 2 was due");
+    assert_protocol(&ask(&mut talk), "Response 1 where Response 2 was due");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_guest_that_starts_again_is_refused() {
         peer.asked();
         peer.put(&inline(Kind::Ready, 0, b""));
     });
-    assert_protocol(ask(&mut talk), "Ready 0");
+    assert_protocol(&ask(&mut talk), "Ready 0");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn results_nobody_asked_for_are_refused() {
         peer.put(&inline(Kind::Response, id, &payload));
     });
     let one = Request::Run { jit: None, limit_ms: 1, items: vec![Item::Choreography("one".into())] };
-    assert_protocol(talk.ask(&one, AMPLE), "2 outcomes for 1 items");
+    assert_protocol(&talk.ask(&one, AMPLE), "2 outcomes for 1 items");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_flipped_bit_is_noticed() {
         bytes[HEADER_LEN] ^= 1;
         peer.put(&bytes);
     });
-    assert_protocol(ask(&mut talk), "checksum");
+    assert_protocol(&ask(&mut talk), "checksum");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_oversized_frame_is_refused() {
         // It says no more: the claim alone must do.
         let _ = peer.line.read(&mut [0]);
     });
-    assert_protocol(ask(&mut talk), "at most");
+    assert_protocol(&ask(&mut talk), "at most");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_payload_that_is_no_message_is_refused() {
         let id = peer.asked();
         peer.put(&inline(Kind::Response, id, &[0xff; 9]));
     });
-    assert_protocol(ask(&mut talk), "not a message");
+    assert_protocol(&ask(&mut talk), "not a message");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_silent_guest_is_given_up_in_time() {
 #[test]
 fn a_guest_that_does_not_read_is_given_up_in_time() {
     let (done, until_done) = std::sync::mpsc::channel::<()>();
-    let mut talk = with(false, move |_peer| drop(until_done.recv()));
+    let mut talk = with(false, move |_peer| _ = until_done.recv());
     let items = vec![Item::Choreography("x".repeat(MAX_INLINE - 100))];
     let limit = Duration::from_millis(200);
     let large = Request::Run { jit: None, limit_ms: 1, items };
@@ -232,7 +232,7 @@ fn a_window_that_changes_behind_its_frame_is_noticed() {
         peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
         peer.asked();
     });
-    assert_protocol(ask(&mut talk), "not what its frame says");
+    assert_protocol(&ask(&mut talk), "not what its frame says");
 }
 
 #[test]
@@ -243,5 +243,5 @@ fn a_window_that_there_is_not_is_refused() {
         peer.asked();
     });
     talk.forget_window();
-    assert_protocol(ask(&mut talk), "a window that there is not");
+    assert_protocol(&ask(&mut talk), "a window that there is not");
 }

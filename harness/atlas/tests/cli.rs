@@ -1,0 +1,58 @@
+//! What the command says: help pages and errors, as snapshots.
+
+use assert_cmd::cargo::cargo_bin_cmd;
+
+/// What a command prints on either stream, and its status.
+fn said(arguments: &[&str]) -> String {
+    let cache = tempfile::tempdir().unwrap();
+    let output = cargo_bin_cmd!("atlas")
+        .args(arguments)
+        .current_dir(cache.path())
+        .env("SECCOMP_ATLAS_CACHE", cache.path())
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!(
+        "$ atlas {}\nstatus {}\n{}{}",
+        arguments.join(" "),
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+#[test]
+fn help() {
+    for (name, arguments) in [
+        ("help", ["--help"].as_slice()),
+        ("help_run", &["run", "--help"]),
+        ("help_report", &["report", "--help"]),
+        ("help_kernels", &["kernels", "--help"]),
+        ("help_kernels_fetch", &["kernels", "fetch", "--help"]),
+        ("help_kernels_add", &["kernels", "add", "--help"]),
+    ] {
+        insta::assert_snapshot!(name, said(arguments));
+    }
+}
+
+#[test]
+fn errors() {
+    let all: Vec<String> = [
+        ["run"].as_slice(),
+        &["run", "--case", "no::such"],
+        &["run", "--case", "errno::{"],
+        &["run", "--kernel", "9.99"],
+        &["run", "--jobs", "0"],
+        &["run", "--jit", "maybe"],
+        &["report"],
+        &["kernels", "remove", "9.99"],
+        &["kernels", "add", "no-such-file"],
+        &["kernels", "fetch", "--group", "historic"],
+        &["kernels", "fetch", "--kernel", "3.10"],
+    ]
+    .iter()
+    .map(|arguments| said(arguments))
+    .collect();
+    insta::assert_snapshot!("errors", all.join("\n"));
+}
