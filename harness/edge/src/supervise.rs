@@ -10,10 +10,6 @@ use std::time::{Duration, Instant};
 
 /// How often a supervisor of several tasks looks at them: a thread ends without a signal to anyone.
 const LOOK: Duration = Duration::from_micros(500);
-/// Real-time priority of the task whose turn it is.
-const TURN: i32 = 1;
-/// Real-time priority of the supervisor, so that no task keeps it from looking.
-pub const SUPERVISOR: i32 = 2;
 /// `CLONE_PARENT`, which PID 1 may not use.
 const CLONE_PARENT: u64 = 0x8000;
 
@@ -93,7 +89,6 @@ fn holder(experiment: &Experiment) -> Option<usize> {
 /// Waits until the last step is over. Returns false when time ran out first.
 fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> bool {
     let alone = known.len() == 1;
-    let mut preferred = 0;
     loop {
         let now = Instant::now();
         if now >= deadline {
@@ -116,20 +111,6 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
         if board().over() {
             return true;
         }
-        if !alone && let Some(task) = holder(experiment) {
-            prefer(known[task].tid, &mut preferred);
-        }
-    }
-}
-
-/// Waiting tasks spin, and on one processor would keep the one whose turn it is waiting for a tick.
-fn prefer(tid: i32, preferred: &mut i32) {
-    if tid != *preferred {
-        if *preferred != 0 {
-            sys::set_priority(*preferred, 0);
-        }
-        sys::set_priority(tid, TURN);
-        *preferred = tid;
     }
 }
 

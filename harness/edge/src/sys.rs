@@ -199,17 +199,6 @@ pub fn kill(pid: i32, signal: i32) -> i64 {
     number(libc::SYS_kill, [pid as u64, signal as u64, 0, 0, 0, 0])
 }
 
-/// Gives a thread a real-time priority, or with 0 takes it back; 0 is the calling thread. What it makes
-/// does not inherit it.
-pub fn set_priority(tid: i32, priority: i32) {
-    let policy = if priority == 0 { libc::SCHED_OTHER } else { libc::SCHED_FIFO };
-    let parameter = libc::sched_param { sched_priority: priority };
-    let args =
-        [tid as u64, (policy | libc::SCHED_RESET_ON_FORK) as u64, (&raw const parameter) as u64, 0, 0, 0];
-    // SAFETY: the parameter lives until the call returns.
-    let _ = unsafe { raw(libc::SYS_sched_setscheduler, args) };
-}
-
 /// Kills and reaps these processes, and where we are PID 1 every other one as well.
 pub fn kill_everything(pids: impl Iterator<Item = i32>) {
     pids.filter(|&pid| pid > 1).for_each(|pid| {

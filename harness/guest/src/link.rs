@@ -109,6 +109,11 @@ impl Window {
         if base == libc::MAP_FAILED {
             return None;
         }
+        // Copying its page table at every fork would cost more than the rest of the fork.
+        // SAFETY: the range was mapped just now; children have no use for it.
+        unsafe {
+            libc::madvise(base, window::LENGTH as usize, libc::MADV_DONTFORK);
+        }
         let shared = Self { base: base.cast() };
         (shared.copy_request(window::TOKEN.len()) == window::TOKEN).then_some(shared)
     }

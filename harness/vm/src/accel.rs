@@ -86,7 +86,14 @@ fn probe(image: &Path) -> String {
         Err(Error::Boot { lost, .. }) => match lost.reason {
             // A kernel that gets as far as giving up has run.
             Reason::Panic(_) | Reason::InitLost(_) => WORKS.into(),
-            reason => format!("/dev/kvm opens, but a guest under it is lost: {reason}"),
+            reason => {
+                // QEMU's complaint may go on for lines; the first tells what it is about.
+                let reason = reason.to_string();
+                format!(
+                    "/dev/kvm opens, but a guest under it is lost: {}",
+                    reason.lines().next().unwrap_or_default()
+                )
+            }
         },
         Err(error) => format!("/dev/kvm opens, but a guest under it does not start: {error}"),
     }

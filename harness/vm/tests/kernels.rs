@@ -41,7 +41,7 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let archive = Local::new(directory.path());
-        let store = Store::at(directory.path().join("cache")).unwrap();
+        let store = Store::at(directory.path().join("a cache")).unwrap();
         Self { directory, archive, store }
     }
 
@@ -335,7 +335,7 @@ fn a_killed_fetch_leaves_nothing_to_trip_over() {
                 std::process::abort();
             }
         };
-        let store = Store::at(directory.join("cache")).unwrap();
+        let store = Store::at(directory.join("a cache")).unwrap();
         let prove = &mut |kernel: &Kernel| booted(kernel);
         let _ = store.fetch(&Manifest::embedded().unwrap(), &Lock::default(), &options, &mut tell, prove);
         return;
@@ -357,7 +357,7 @@ fn a_killed_fetch_leaves_nothing_to_trip_over() {
 #[test]
 fn a_machine_without_apt_is_told_of_another_way() {
     if let Some(directory) = env::var_os(CHILD) {
-        let store = Store::at(PathBuf::from(directory).join("cache")).unwrap();
+        let store = Store::at(PathBuf::from(directory).join("a cache")).unwrap();
         let prove = &mut |kernel: &Kernel| booted(kernel);
         let (manifest, options) = (Manifest::embedded().unwrap(), FetchOptions::default());
         let error = store.fetch(&manifest, &Lock::default(), &options, &mut |_| (), prove).unwrap_err();

@@ -92,11 +92,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn at(root: PathBuf) -> Result<Self, Error> {
+    pub fn at(root: impl Into<PathBuf>) -> Result<Self, Error> {
+        let root = root.into();
         for directory in ["images", "tmp"] {
             let path = root.join(directory);
             fs::create_dir_all(&path).map_err(Error::file("cannot make", &path))?;
         }
+        // apt takes relative paths as relative to other places.
+        let root = root.canonicalize().map_err(Error::file("cannot find", &root))?;
         Ok(Self { root })
     }
 
