@@ -214,21 +214,12 @@ impl Fetch {
         });
         let options = FetchOptions { series: self.kernel, group: self.group, archive, update: self.update };
         let mut show = Show::new();
-        let mut taken = Vec::new();
-        let errors = store.fetch(
-            &manifest,
-            &lock,
-            &options,
-            &mut |event| {
-                if let FetchEvent::Ready(stored) = &event {
-                    taken.push((**stored).clone());
-                }
-                show.event(&event);
-            },
-            &mut |kernel| prove(store, kernel),
-        )?;
+        let errors =
+            store.fetch(&manifest, &lock, &options, &mut |event| show.event(&event), &mut |kernel| {
+                prove(store, kernel)
+            })?;
         if let Some(path) = &self.lock {
-            taken.iter().for_each(|stored| lock.record(stored));
+            store.list()?.iter().for_each(|stored| lock.record(stored));
             lock.write(path)?;
         }
         for error in &errors {

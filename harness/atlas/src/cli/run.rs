@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
-    /// How many guests run at once [default: processors, bounded by memory]
+    /// How many guests run at once [default: two a processor, bounded by memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write the JSON report to a file, or to standard output with -
@@ -199,7 +199,7 @@ fn earlier(directory: &Path) -> Result<(Done, Vec<Event>), Failure> {
     Ok((done.collect(), events))
 }
 
-/// One guest a processor, as far as memory goes.
+/// Two guests a processor, as far as memory goes: each waits a good part of its time.
 fn default_jobs() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -207,5 +207,5 @@ fn default_jobs() -> usize {
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
     let fit = available.map_or(processors, |kib| (kib / 1024 / GUEST_MEMORY) as usize);
-    processors.min(fit).max(1)
+    (2 * processors).min(fit).max(1)
 }
