@@ -3,7 +3,7 @@
 use crate::results::{CaseResult, Jit, ProbeKind, ProbeResult, Timeline, Verdict};
 use atlas_cases::probes::ProbeBody;
 use atlas_cases::{Body, Case, Probe, Subject, facts_text};
-use atlas_model::expect::{self, Expectation, compare, leans_on};
+use atlas_model::expect::{self, Difference, Expectation, Value, compare, leans_on};
 use atlas_model::observation::{End, Observation, StepSeen};
 use atlas_model::traits::{Kind, Quirk, Series, Traits};
 use atlas_model::{Abi, Experiment};
@@ -283,9 +283,20 @@ fn lines(experiment: &Experiment, step: impl Fn(usize) -> String, task: impl Fn(
     lines.join("\n")
 }
 
+fn differs(differences: &[Difference], step: usize) -> bool {
+    let what = format!("step {step}");
+    differences.iter().any(|difference| difference.what == what)
+}
+
 fn experiment_texts(experiment: &Experiment, expectation: &Expectation, seen: &Observation) -> Texts {
     let differences = compare(expectation, seen);
-    let step = |index: usize| seen.steps.get(index).map(StepSeen::to_text).unwrap_or_default();
+    // Ids differ from run to run: one that is the task's own is shown as that.
+    let step = |index: usize| match (&expectation.steps[index].returned, seen.steps.get(index)) {
+        (Some(Value::TidOf(_) | Value::PidOf(_)), Some(_)) if !differs(&differences, index) => {
+            expectation.steps[index].to_text()
+        }
+        (_, step) => step.map(StepSeen::to_text).unwrap_or_default(),
+    };
     let task = |index: usize| seen.tasks.get(index).map(|t| t.end.to_text()).unwrap_or_default();
     let decided = |(index, step): (usize, &expect::StepExpected)| {
         (!step.why.is_empty()).then(|| format!("{index:3}  {}", step.why))

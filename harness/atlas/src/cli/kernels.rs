@@ -106,7 +106,8 @@ fn list(store: &Store, json: bool) -> Result<ExitCode, Failure> {
         eprintln!("no kernels yet: `atlas kernels fetch` fetches the default ones");
     }
     for kernel in &kernels {
-        anstream::println!("{}", row(kernel));
+        let verified = if store.verify(kernel).is_ok() { "verified" } else { "CHANGED ON DISK" };
+        anstream::println!("{}, {verified}", row(kernel));
     }
     Ok(ExitCode::SUCCESS)
 }
