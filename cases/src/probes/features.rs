@@ -96,7 +96,11 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
             // Kernels to 4.13 read it as KILL_THREAD, those that take it for unknown end the thread.
             |seen| Some(value(seen, 1) == Some(0) && signal(seen, 0) == Some(SIGSYS)),
         ),
-        Feature::SeccompSyscall => Experiment(|| flagged(0), |seen| Some(last(seen) == Some(-7))),
+        // The call may be there where filters are not: an unknown operation tells.
+        Feature::SeccompSyscall => Experiment(
+            || script().call("seccomp", [0xffff_ffff]).done(),
+            |seen| Some(last(seen) == Some(-22)),
+        ),
         Feature::FlagLog => Experiment(|| flagged(2), |seen| Some(last(seen) == Some(-7))),
         Feature::SpecAllow => Experiment(|| flagged(4), |seen| Some(last(seen) == Some(-7))),
         Feature::TsyncEsrch => Experiment(|| flagged(17), |seen| Some(last(seen) == Some(-7))),
@@ -163,9 +167,9 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
         Feature::PtraceSyscallInfo => {
             Choreography(stages::syscall_info, |facts| Some(fact(facts, "operation")? == 3))
         }
-        Feature::SuspendSeccomp => {
-            Choreography(stages::suspend, |facts| Some(fact(facts, "call ran").unwrap_or(0) == 1))
-        }
+        Feature::SuspendSeccomp => Choreography(stages::suspend, |facts| {
+            Some(fact(facts, "attached")? == 0 && fact(facts, "call ran").unwrap_or(0) == 1)
+        }),
         Feature::NotifReceive => {
             Choreography(stages::receive, |facts| Some(fact(facts, "caller got").unwrap_or(0) == 4242))
         }

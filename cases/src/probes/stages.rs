@@ -95,7 +95,7 @@ pub(super) fn suspend(stage: &Stage) {
     let me = std::process::id();
     let filter = Filter(Script::on(Abi::X86_64, "getppid", Action::Errno(7)));
     let pid = tracee::start(stage, 0, move |stage| {
-        let _ = sys::install_by_prctl(&filter);
+        stage.fact("attached", sys::install_by_prctl(&filter));
         let got = sys::number(libc::SYS_getppid, [0; 6]);
         stage.fact("call ran", (got == i64::from(me)).into());
     });

@@ -10,6 +10,8 @@ use atlas_model::{Abi, Action, Experiment, Filter};
 
 const ANY: &[Feature] = &[];
 const FILTER: &[Feature] = &[Feature::ModeFilter];
+/// A kernel without filters answers for actions that it knows and does not have.
+const AVAIL: &[Feature] = &[Feature::GetActionAvail, Feature::ModeFilter];
 
 fn allow_all() -> Filter {
     Filter(vec![bpf::ret(Action::Allow)])
@@ -107,7 +109,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "errors::action_avail_known",
         "GET_ACTION_AVAIL knows every action that the kernel has.",
-        &[Feature::GetActionAvail],
+        AVAIL,
         |abi| {
             avail(
                 abi,
@@ -127,7 +129,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "errors::action_avail_unknown",
         "GET_ACTION_AVAIL wants the exact value, without data.",
-        &[Feature::GetActionAvail],
+        AVAIL,
         |abi| avail(abi, &[0x0005_0001, 0x7fff_0001, 0x0001_0000, 0x7ffe_0000, 0x8001_0000, 0xffff_ffff]),
     ),
     case(

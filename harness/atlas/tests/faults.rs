@@ -162,6 +162,29 @@ fn an_interrupted_run_keeps_its_results_and_goes_on() {
 }
 
 #[test]
+fn an_interrupt_does_not_wait_for_a_guest_that_hangs() {
+    let (token, out) = (Token::new("prompt"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let mut command = run(&token, out.path());
+    command.args(["--faults", "--case", "errno::value", "--case", "fault::hang", "--limit", "50"]);
+    let mut child = start(command.args(["--jit", "on", "--kernel", &kernel]));
+    let events = out.path().join("events.jsonl");
+    wait("the first verdict", || {
+        std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
+    });
+    // Long enough for the next case to be asked, far from its limit.
+    std::thread::sleep(Duration::from_secs(1));
+    let sent = Instant::now();
+    signal(child.id() as i32, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
+    token.assert_none_left();
+    let partial = report(out.path());
+    assert!(!partial.complete);
+    assert!(partial.results.iter().all(|result| result.case == "errno::value"), "{:?}", partial.results);
+}
+
+#[test]
 fn two_runs_do_not_write_to_one_place() {
     let (token, out) = (Token::new("two"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();

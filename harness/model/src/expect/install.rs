@@ -45,6 +45,8 @@ impl Machine<'_> {
             Via::Seccomp { .. } if !self.traits.has(Feature::SeccompSyscall) => {
                 return fails(errno::ENOSYS);
             }
+            // kernel/seccomp.c seccomp_set_mode_filter, the stub without CONFIG_SECCOMP_FILTER.
+            Via::Seccomp { .. } if !self.traits.has(Feature::ModeFilter) => return fails(errno::EINVAL),
             Via::Prctl => 0,
             Via::Seccomp { flags } => flags,
         };

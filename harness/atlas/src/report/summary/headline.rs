@@ -50,8 +50,16 @@ pub(super) fn headline(matrix: &Matrix<'_>, complete: bool) -> String {
         line.push_str("; ");
         line.push_str(&mark.verb(rows.len()));
         if matrix.kernels.len() > 1 {
-            line.push_str(", ");
-            line.push_str(&span(&on, &matrix.kernels));
+            let everywhere = rows
+                .iter()
+                .all(|&row| counted.iter().all(|&kernel| matrix.rows[row].cells[kernel].mark() == mark));
+            // "On every kernel" would be read as of each of these cases.
+            if on.len() == counted.len() && !everywhere {
+                line.push_str(" on one kernel or another");
+            } else {
+                line.push_str(", ");
+                line.push_str(&span(&on, &matrix.kernels));
+            }
         }
     }
     if !silent.is_empty() {
