@@ -35,6 +35,18 @@ pub(crate) fn resume(pid: i32, request: u32) -> i64 {
     sys::wait_for(pid, libc::__WALL)
 }
 
+/// Whether a child has ended; it is left to be waited for.
+pub(crate) fn ended(pid: i32) -> bool {
+    // SAFETY: zeroes are a valid siginfo, and the call fills it at most.
+    let info = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid as u32, &raw mut info, flags);
+        info
+    };
+    info.si_signo == libc::SIGCHLD
+}
+
 /// Resumes a tracee for good.
 pub(crate) fn carry_on(pid: i32) {
     let _ = ptrace(libc::PTRACE_DETACH, pid, 0, 0);
