@@ -1,0 +1,240 @@
+//! The master's side: sandboxes, sessions, evaluations.
+
+use crate::answer::Coming;
+use crate::attempt::{Attempt, Worker};
+use crate::zygote::{self, Config, said};
+use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::unistd::{ForkResult, fork};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Makes a [`Sandbox`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// The filter; [`Policy::Strict`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.config.policy = policy;
+        self
+    }
+
+    /// What an evaluation may use; [`Limits::default`] by default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// A function of the embedding program that Ruby can call: integers in, an integer out. It runs in
+    /// the worker, behind the filter, and must neither allocate nor make calls that the policy forbids.
+    pub fn native(mut self, name: &str, function: Native) -> Self {
+        self.config.natives.push((name.to_owned(), function));
+        self
+    }
+
+    /// Forks the zygote. Build early: what the program has in memory then, every worker shares.
+    ///
+    /// # Errors
+    /// A limit out of range, a filter that cannot be made, or no zygote. That the kernel has no
+    /// seccomp shows at the first evaluation.
+    pub fn build(self) -> Result<Sandbox, Error> {
+        self.config.limits.check()?;
+        for (name, _) in &self.config.natives {
+            let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+            if !plain || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+                return Err(Error::Native(name.clone()));
+            }
+        }
+        let mut sandbox = Sandbox { config: self.config, zygote: None };
+        sandbox.zygote()?;
+        Ok(sandbox)
+    }
+}
+
+/// A place where untrusted Ruby runs: a zygote, and a fresh worker for every evaluation. One
+/// evaluation at a time; several sandboxes go side by side, one for each tenant.
+///
+/// The embedding program must ignore SIGPIPE, as every Rust program does from its start.
+///
+/// ```no_run
+/// let mut sandbox = mruby_runner::Sandbox::builder().build()?;
+/// let outcome = sandbox.eval("puts 'hello'; 6 * 7")?;
+/// assert_eq!(outcome.value(), Some("42"));
+/// assert_eq!(outcome.text(), "hello\n");
+/// # Ok::<(), mruby_runner::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sandbox {
+    config: Config,
+    /// Its control line; the zygote ends when this is closed.
+    zygote: Option<OwnedFd>,
+}
+
+impl Sandbox {
+    /// A builder with safe defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Its policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.config.policy
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Evaluates code in a fresh worker. However that ends, the next evaluation is none the worse.
+    ///
+    /// # Errors
+    /// Where it could not be tried; what the code comes to is an [`Outcome`].
+    pub fn eval<'a>(&mut self, request: impl Into<Request<'a>>) -> Result<Outcome, Error> {
+        let request = request.into();
+        if let Some(outcome) = refused(&self.config.limits, &request)? {
+            return Ok(outcome);
+        }
+        let mut worker = self.worker(false)?;
+        let (ended, _) = self.attempt(&mut worker, Coming::default(), &request, false)?;
+        Ok(ended)
+    }
+
+    /// A worker that keeps its state from one evaluation to the next.
+    pub fn session(&mut self) -> Session<'_> {
+        Session { sandbox: self, worker: None }
+    }
+
+    fn worker(&mut self, session: bool) -> Result<Worker, Error> {
+        let made = Worker::start(self.zygote()?, session);
+        if made.is_err() {
+            self.zygote = None;
+        }
+        made
+    }
+
+    /// The zygote, made anew where it is gone.
+    fn zygote(&mut self) -> Result<&OwnedFd, Error> {
+        if self.zygote.is_none() {
+            self.zygote = Some(spawn(&self.config)?);
+        }
+        self.zygote.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+    }
+
+    /// One evaluation by a worker; with it, whether the worker goes on.
+    fn attempt(
+        &mut self,
+        worker: &mut Worker,
+        coming: Coming,
+        request: &Request<'_>,
+        session: bool,
+    ) -> Result<(Outcome, bool), Error> {
+        let Some(control) = &self.zygote else {
+            return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
+        };
+        let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
+        if matches!(done, Err(Error::Zygote { .. })) {
+            self.zygote = None;
+        }
+        done
+    }
+}
+
+/// What is refused without a worker: an error, or the limit on code.
+fn refused(limits: &Limits, request: &Request<'_>) -> Result<Option<Outcome>, Error> {
+    if request.code.len() + request.input.len() > limits.code {
+        let ending = Ending::Limit { limit: Limit::Code, value: limits.value(Limit::Code) };
+        return Ok(Some(Outcome { ending, stdout: Vec::new(), usage: Usage::default() }));
+    }
+    request.check().map(|()| None)
+}
+
+/// One worker for many evaluations: what one defines, the next one finds. Time, instructions, output
+/// and depth are counted anew for each; memory stays in use. An evaluation that ends by a limit, a
+/// forbidden call or a crash ends the worker, and the next one begins with a new one, without state.
+#[derive(Debug)]
+pub struct Session<'a> {
+    sandbox: &'a mut Sandbox,
+    worker: Option<Worker>,
+}
+
+impl Session<'_> {
+    /// Evaluates code.
+    ///
+    /// # Errors
+    /// As [`Sandbox::eval`].
+    pub fn eval<'a>(&mut self, request: impl Into<Request<'a>>) -> Result<Outcome, Error> {
+        let request = request.into();
+        if let Some(outcome) = refused(&self.sandbox.config.limits, &request)? {
+            return Ok(outcome);
+        }
+        let (mut worker, coming) = match self.worker.take() {
+            Some(worker) => (worker, Coming::of_session()),
+            None => (self.sandbox.worker(true)?, Coming::default()),
+        };
+        let (outcome, goes_on) = self.sandbox.attempt(&mut worker, coming, &request, true)?;
+        if goes_on {
+            self.worker = Some(worker);
+        }
+        Ok(outcome)
+    }
+
+    /// Whether there is a worker with state.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_some()
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // Its pipes closed, the worker ends; the zygote must have seen that before it forks again.
+        if let (Some(worker), Some(control)) = (self.worker.take(), self.sandbox.zygote.as_ref())
+            && worker.dismiss(control).is_err()
+        {
+            self.sandbox.zygote = None;
+        }
+    }
+}
+
+fn spawn(config: &Config) -> Result<OwnedFd, Error> {
+    let failed = |what: &'static str| move |errno: Errno| Error::Zygote { what, errno };
+    let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(failed("socketpair"))?;
+    // SAFETY: where the program has threads, the child may do only what a fork leaves safe: it takes
+    // no lock but the C library's allocator's, which fork(3) hands over unlocked, and never comes back.
+    match unsafe { fork() }.map_err(failed("fork"))? {
+        ForkResult::Child => {
+            drop(ours);
+            zygote::live(its, config)
+        }
+        ForkResult::Parent { child } => {
+            drop(its);
+            let mut message = [0; 512];
+            let length = loop {
+                match recv(ours.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                    Err(Errno::EINTR) => {}
+                    got => break got.map_err(failed("hearing from it"))?,
+                }
+            };
+            match message[..length].split_first() {
+                Some((&said::WARM, _)) => Ok(ours),
+                Some((&said::COLD, why)) => {
+                    let why = String::from_utf8_lossy(why).into_owned();
+                    Err(Error::Filter { policy: config.policy.name(), why })
+                }
+                _ => {
+                    // It ended before it said a word; nobody else waits for it.
+                    let _ = nix::sys::wait::waitpid(child, None);
+                    Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD })
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The calls a worker makes, as thin as they come.
+
+use nix::errno::Errno;
+use std::ffi::c_int;
+
+/// Ends the process by exit(2), the one way out that every policy leaves open.
+pub(crate) fn exit() -> ! {
+    loop {
+        // SAFETY: no memory is touched; the process has one thread.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// Writes all bytes; `false` where the other end is closed.
+pub(crate) fn write_all(fd: c_int, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        // SAFETY: the bytes are there.
+        let wrote = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(wrote) {
+            Ok(0) => return false,
+            Ok(wrote) => bytes = &bytes[wrote..],
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Fills the buffer; `false` where the other end is closed before.
+pub(crate) fn read_exact(fd: c_int, mut bytes: &mut [u8]) -> bool {
+    while !bytes.is_empty() {
+        // SAFETY: the place is there.
+        let read = unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) };
+        match usize::try_from(read) {
+            Ok(0) => return false,
+            Ok(read) => bytes = &mut bytes[read..],
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: c_int) {
+    // SAFETY: closing touches no memory; whoever calls owns no descriptor from there on.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) } == 0 {
+        return;
+    }
+    // Linux before 5.9 has no close_range(2).
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    let most = limit.map_or(1024, |(soft, _)| soft.min(1 << 20)) as c_int;
+    for fd in first..most {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// prctl(2) with integers.
+pub(crate) fn prctl(option: c_int, argument: u64) -> Result<c_int, Errno> {
+    // SAFETY: the options used here take integers.
+    Errno::result(unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) })
+}
+
+/// Gives up every capability, and root's user and groups where the process is root's.
+pub(crate) fn drop_privileges() -> Result<(), Errno> {
+    const NOBODY: u32 = 65_534;
+    // SAFETY: integers only, and no groups at a null pointer.
+    unsafe {
+        if libc::geteuid() == 0 {
+            Errno::result(libc::setgroups(0, std::ptr::null()))?;
+            Errno::result(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
+            Errno::result(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
+        }
+    }
+    // `_LINUX_CAPABILITY_VERSION_3` (include/uapi/linux/capability.h): two sets of three words.
+    let header = [0x2008_0522_u32, 0];
+    let none = [0_u32; 6];
+    // SAFETY: both are as large as the version says.
+    let dropped = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    Errno::result(dropped).map(drop)
+}
