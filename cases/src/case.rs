@@ -3,6 +3,7 @@
 use atlas_edge::stage::Observe;
 use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Abi, Experiment};
+use std::borrow::Cow;
 
 /// A named experiment with a sentence on what it is for.
 pub struct Case {
@@ -35,7 +36,7 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value.
     pub want: Want,
 }
@@ -49,6 +50,8 @@ pub enum Want {
     OneOf(&'static [i64]),
     /// This or more.
     AtLeast(i64),
+    /// 1: the name says it all.
+    Said,
 }
 
 impl Want {
@@ -59,13 +62,19 @@ impl Want {
             Self::Is(want) => value == *want,
             Self::OneOf(wants) => wants.contains(&value),
             Self::AtLeast(least) => value >= *least,
+            Self::Said => value == 1,
         }
     }
 }
 
 /// A fact with one value.
 pub(crate) const fn is(name: &'static str, value: i64) -> Fact {
-    Fact { name, want: Want::Is(value) }
+    Fact { name: Cow::Borrowed(name), want: Want::Is(value) }
+}
+
+/// A fact whose name says it all; [`Stage::says`](atlas_edge::Stage::says) reports it.
+pub(crate) fn says(name: String) -> Fact {
+    Fact { name: Cow::Owned(name), want: Want::Said }
 }
 
 /// Facts as lines for people.
@@ -75,6 +84,7 @@ pub fn facts_text(facts: &[Fact]) -> String {
         Want::Is(value) => format!("{}: {value}", fact.name),
         Want::OneOf(values) => format!("{}: one of {values:?}", fact.name),
         Want::AtLeast(least) => format!("{}: {least} or more", fact.name),
+        Want::Said => fact.name.to_string(),
     };
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
 }

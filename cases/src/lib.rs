@@ -7,10 +7,12 @@
 //! A **probe** finds out one feature or quirk by its effect. Both come in lists, in the order that
 //! reports show.
 
+mod attacks;
 mod case;
 pub mod faults;
 mod listener;
 pub mod probes;
+pub mod rubies;
 mod script;
 pub mod themes;
 mod tracee;

@@ -15,6 +15,7 @@ mod privilege;
 pub(crate) mod proc;
 mod programs;
 pub(crate) mod ptrace;
+mod runner;
 mod stacking;
 mod strict;
 mod trap;
@@ -43,4 +44,5 @@ pub(crate) const ALL: &[&[Case]] = &[
     ptrace::CASES,
     proc::CASES,
     programs::CASES,
+    runner::CASES,
 ];

@@ -104,7 +104,7 @@ pub(crate) const CASES: &[Case] = &[
             vec![
                 is("bad source", -9),
                 is("unknown flag", -22),
-                Fact { name: "descriptor in the caller", want: Want::AtLeast(0) },
+                Fact { name: "descriptor in the caller".into(), want: Want::AtLeast(0) },
                 is("caller wrote to it", 1),
             ]
         },

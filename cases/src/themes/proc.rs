@@ -64,7 +64,7 @@ pub(crate) const CASES: &[Case] = &[
         observe_logged,
         |_: &Traits| {
             vec![
-                Fact { name: "words at first", want: Want::AtLeast(1) },
+                Fact { name: "words at first".into(), want: Want::AtLeast(1) },
                 is("an unknown name", -22),
                 is("allow", -22),
                 is("trap and errno", 0),

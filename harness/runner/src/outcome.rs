@@ -143,9 +143,9 @@ pub struct ForbiddenCall {
 
 impl ForbiddenCall {
     pub(crate) fn new(number: i32, arch: u32, args: [u64; 6], ip: u64, line: u32) -> Self {
-        let known = [Abi::X86_64, Abi::X32, Abi::I386]
-            .into_iter()
-            .find(|abi| abi.audit_arch() == arch && (*abi == Abi::X32) == (number as u32 & X32_BIT != 0));
+        let known = [Abi::X86_64, Abi::X32, Abi::I386].into_iter().find(|abi| {
+            abi.audit_arch() == arch && (*abi == Abi::X32) == (number & X32_BIT != 0 && number != -1)
+        });
         Self {
             number,
             name: known.and_then(|abi| syscalls::name(abi, number as u32)),
@@ -159,7 +159,7 @@ impl ForbiddenCall {
 }
 
 /// `__X32_SYSCALL_BIT` (arch/x86/include/uapi/asm/unistd.h).
-const X32_BIT: u32 = 0x4000_0000;
+const X32_BIT: i32 = 0x4000_0000;
 
 /// What an evaluation used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

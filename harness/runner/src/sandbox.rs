@@ -6,7 +6,8 @@ use crate::zygote::{self, Config, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
-use nix::unistd::{ForkResult, fork};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Makes a [`Sandbox`].
@@ -70,8 +71,28 @@ impl Builder {
 #[derive(Debug)]
 pub struct Sandbox {
     config: Config,
-    /// Its control line; the zygote ends when this is closed.
-    zygote: Option<OwnedFd>,
+    zygote: Option<Zygote>,
+}
+
+/// A zygote: its control line, at whose end it ends, and its pid, to be waited for.
+#[derive(Debug)]
+struct Zygote {
+    control: Option<OwnedFd>,
+    pid: Pid,
+}
+
+impl Zygote {
+    fn control(&self) -> Result<&OwnedFd, Error> {
+        self.control.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        self.control = None;
+        // Where the program waits for all its children itself, there is nothing left to wait for.
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
 }
 
 impl Sandbox {
@@ -112,7 +133,7 @@ impl Sandbox {
     }
 
     fn worker(&mut self, session: bool) -> Result<Worker, Error> {
-        let made = Worker::start(self.zygote()?, session);
+        let made = self.zygote()?.control().and_then(|control| Worker::start(control, session));
         if made.is_err() {
             self.zygote = None;
         }
@@ -120,7 +141,7 @@ impl Sandbox {
     }
 
     /// The zygote, made anew where it is gone.
-    fn zygote(&mut self) -> Result<&OwnedFd, Error> {
+    fn zygote(&mut self) -> Result<&Zygote, Error> {
         if self.zygote.is_none() {
             self.zygote = Some(spawn(&self.config)?);
         }
@@ -135,9 +156,10 @@ impl Sandbox {
         request: &Request<'_>,
         session: bool,
     ) -> Result<(Outcome, bool), Error> {
-        let Some(control) = &self.zygote else {
+        let Some(zygote) = &self.zygote else {
             return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
         };
+        let control = zygote.control()?;
         let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
         if matches!(done, Err(Error::Zygote { .. })) {
             self.zygote = None;
@@ -195,15 +217,15 @@ impl Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // Its pipes closed, the worker ends; the zygote must have seen that before it forks again.
-        if let (Some(worker), Some(control)) = (self.worker.take(), self.sandbox.zygote.as_ref())
-            && worker.dismiss(control).is_err()
+        if let (Some(worker), Some(zygote)) = (self.worker.take(), self.sandbox.zygote.as_ref())
+            && zygote.control().and_then(|control| worker.dismiss(control)).is_err()
         {
             self.sandbox.zygote = None;
         }
     }
 }
 
-fn spawn(config: &Config) -> Result<OwnedFd, Error> {
+fn spawn(config: &Config) -> Result<Zygote, Error> {
     let failed = |what: &'static str| move |errno: Errno| Error::Zygote { what, errno };
     let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(failed("socketpair"))?;
@@ -216,6 +238,8 @@ fn spawn(config: &Config) -> Result<OwnedFd, Error> {
         }
         ForkResult::Parent { child } => {
             drop(its);
+            let zygote = Zygote { control: Some(ours), pid: child };
+            let ours = zygote.control()?;
             let mut message = [0; 512];
             let length = loop {
                 match recv(ours.as_raw_fd(), &mut message, MsgFlags::empty()) {
@@ -224,16 +248,12 @@ fn spawn(config: &Config) -> Result<OwnedFd, Error> {
                 }
             };
             match message[..length].split_first() {
-                Some((&said::WARM, _)) => Ok(ours),
+                Some((&said::WARM, _)) => Ok(zygote),
                 Some((&said::COLD, why)) => {
                     let why = String::from_utf8_lossy(why).into_owned();
                     Err(Error::Filter { policy: config.policy.name(), why })
                 }
-                _ => {
-                    // It ended before it said a word; nobody else waits for it.
-                    let _ = nix::sys::wait::waitpid(child, None);
-                    Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD })
-                }
+                _ => Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD }),
             }
         }
     }
