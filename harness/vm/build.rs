@@ -8,8 +8,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the guest is made of, relative to the workspace.
-const SOURCES: [&str; 7] =
-    ["harness/guest", "harness/edge", "harness/wire", "harness/model", "cases", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 11] = [
+    "harness/guest",
+    "harness/edge",
+    "harness/wire",
+    "harness/model",
+    "harness/runner/src",
+    "harness/runner/mruby",
+    "harness/runner/Cargo.toml",
+    "cases/src",
+    ".cargo",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 fn main() {
     let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("../..");

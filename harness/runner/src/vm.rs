@@ -54,6 +54,9 @@ pub(crate) struct Task<'a> {
     pub(crate) depth: usize,
 }
 
+/// What the code's file is called.
+const MAIN: &CStr = c"main.rb";
+
 /// Ruby's face of the runner.
 const PRELUDE: &str = include_str!("../mruby/prelude.rb");
 
@@ -93,7 +96,7 @@ impl Vm {
         vm.context = contexts[1];
         // SAFETY: the state is open.
         unsafe {
-            mrb::mrbc_filename(state, contexts[1], c"main.rb".as_ptr());
+            mrb::mrbc_filename(state, contexts[1], MAIN.as_ptr());
             mrb::mrb_full_gc(state);
         }
         Some(vm)

@@ -7,6 +7,7 @@ use crate::out;
 use crate::{Limit, sys};
 use mruby_sys as mrb;
 use std::cell::UnsafeCell;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 static TOTAL: AtomicU64 = AtomicU64::new(0);
@@ -84,17 +85,47 @@ pub(crate) fn reached(limit: Limit) -> ! {
     sys::exit()
 }
 
-/// The Ruby line at which the interpreter stands; 0 where it stands at none. Makes no call and takes
-/// no memory, so that a signal handler may ask.
+/// The line of the code at which the interpreter stands; 0 where it stands at none. In a method of the
+/// prelude's that is the line it was called from. Makes no call and takes no memory, so that a signal
+/// handler may ask.
 pub(crate) fn line() -> u32 {
     let (state, irep) = (STATE.load(Relaxed), IREP.load(Relaxed));
     if state.is_null() || irep.is_null() {
         return 0;
     }
-    // SAFETY: the interpreter stood in this code when it was interrupted, so it is there.
-    let line = unsafe {
-        let offset = AT.load(Relaxed).wrapping_sub((*irep).iseq as usize);
-        mrb::mrb_debug_get_line(state, irep, offset as u32)
-    };
-    u32::try_from(line).unwrap_or(0)
+    // SAFETY: the interpreter stood in this code when it was interrupted, so it is there, and so are the
+    // frames of the calls that led to it; `pc` of each is behind the instruction that calls.
+    unsafe {
+        if let Some(line) = line_of(state, irep, AT.load(Relaxed)) {
+            return line;
+        }
+        let (base, mut frame) = ((*(*state).c).cibase, (*(*state).c).ci);
+        while frame > base {
+            frame = frame.sub(1);
+            let of = (*frame).proc_;
+            if of.is_null() || (*of).flags() & mrb::MRB_PROC_CFUNC_FL != 0 || (*frame).pc.is_null() {
+                continue;
+            }
+            if let Some(line) = line_of(state, (*of).body.irep, (*frame).pc as usize - 1) {
+                return line;
+            }
+        }
+    }
+    0
+}
+
+/// The line, where it is one of the code's and not of the prelude's.
+///
+/// # Safety
+/// The state is open, and `irep` null or alive.
+unsafe fn line_of(state: *mut mrb::mrb_state, irep: *const mrb::mrb_irep, at: usize) -> Option<u32> {
+    // SAFETY: by the caller's word; mruby looks at no place outside the irep.
+    unsafe {
+        let offset = u32::try_from(at.checked_sub(irep.as_ref()?.iseq as usize)?).ok()?;
+        let file = mrb::mrb_debug_get_filename(state, irep, offset);
+        if file.is_null() || CStr::from_ptr(file) != super::MAIN {
+            return None;
+        }
+        u32::try_from(mrb::mrb_debug_get_line(state, irep, offset)).ok()
+    }
 }
