@@ -5,8 +5,9 @@ use crate::attempt::{Attempt, Worker};
 use crate::zygote::{self, Config, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
-use nix::unistd::{ForkResult, fork};
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, shutdown, socketpair};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Makes a [`Sandbox`].
@@ -70,8 +71,29 @@ impl Builder {
 #[derive(Debug)]
 pub struct Sandbox {
     config: Config,
-    /// Its control line; the zygote ends when this is closed.
-    zygote: Option<OwnedFd>,
+    zygote: Option<Zygote>,
+}
+
+/// A zygote as its master holds it.
+#[derive(Debug)]
+struct Zygote {
+    /// The zygote ends when this is closed.
+    control: OwnedFd,
+    pid: Pid,
+    /// A copy of the master, made by a fork, must not end it.
+    master: u32,
+}
+
+impl Drop for Zygote {
+    /// Ends it and takes its status, or it would be a zombie as long as the master lives.
+    fn drop(&mut self) {
+        if self.master != std::process::id() {
+            return;
+        }
+        // Some other child of the program's may hold a copy of the line, so closing is not enough.
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
 }
 
 impl Sandbox {
@@ -124,7 +146,8 @@ impl Sandbox {
         if self.zygote.is_none() {
             self.zygote = Some(spawn(&self.config)?);
         }
-        self.zygote.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+        let zygote = self.zygote.as_ref().map(|zygote| &zygote.control);
+        zygote.ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
     }
 
     /// One evaluation by a worker; with it, whether the worker goes on.
@@ -135,7 +158,7 @@ impl Sandbox {
         request: &Request<'_>,
         session: bool,
     ) -> Result<(Outcome, bool), Error> {
-        let Some(control) = &self.zygote else {
+        let Some(Zygote { control, .. }) = &self.zygote else {
             return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
         };
         let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
@@ -195,15 +218,15 @@ impl Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // Its pipes closed, the worker ends; the zygote must have seen that before it forks again.
-        if let (Some(worker), Some(control)) = (self.worker.take(), self.sandbox.zygote.as_ref())
-            && worker.dismiss(control).is_err()
+        if let (Some(worker), Some(zygote)) = (self.worker.take(), self.sandbox.zygote.as_ref())
+            && worker.dismiss(&zygote.control).is_err()
         {
             self.sandbox.zygote = None;
         }
     }
 }
 
-fn spawn(config: &Config) -> Result<OwnedFd, Error> {
+fn spawn(config: &Config) -> Result<Zygote, Error> {
     let failed = |what: &'static str| move |errno: Errno| Error::Zygote { what, errno };
     let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(failed("socketpair"))?;
@@ -216,9 +239,10 @@ fn spawn(config: &Config) -> Result<OwnedFd, Error> {
         }
         ForkResult::Parent { child } => {
             drop(its);
+            let ours = Zygote { control: ours, pid: child, master: std::process::id() };
             let mut message = [0; 512];
             let length = loop {
-                match recv(ours.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                match recv(ours.control.as_raw_fd(), &mut message, MsgFlags::empty()) {
                     Err(Errno::EINTR) => {}
                     got => break got.map_err(failed("hearing from it"))?,
                 }
@@ -229,11 +253,7 @@ fn spawn(config: &Config) -> Result<OwnedFd, Error> {
                     let why = String::from_utf8_lossy(why).into_owned();
                     Err(Error::Filter { policy: config.policy.name(), why })
                 }
-                _ => {
-                    // It ended before it said a word; nobody else waits for it.
-                    let _ = nix::sys::wait::waitpid(child, None);
-                    Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD })
-                }
+                _ => Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD }),
             }
         }
     }
