@@ -4,11 +4,12 @@ mod forbidden;
 mod person;
 mod source;
 mod status;
+#[cfg(feature = "raw-syscall")]
 mod syscall;
 mod units;
 
-use clap::builder::PossibleValuesParser;
-use clap::{ArgGroup, Parser, builder::TypedValueParser as _};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Parser};
 use mruby_runner::{Error, Limits, Outcome, Policy, Request, Sandbox};
 use status::Status;
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ use std::time::Duration;
 #[command(group(ArgGroup::new("code-from").args(["file", "execute"])))]
 struct Cli {
     /// The code; `-`, and no FILE and no -e, for standard input
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Code; several are joined by newlines
     #[arg(short = 'e', value_name = "CODE", allow_hyphen_values = true)]
@@ -49,7 +51,8 @@ struct Cli {
     explain: bool,
     /// Give the code `syscall(number, ...)`, which makes a system call in the worker: it returns what the
     /// kernel does, or an errno negated. For trying a policy
-    #[arg(long)]
+    #[cfg(feature = "raw-syscall")]
+    #[arg(long, hide = true)]
     syscall: bool,
 
     /// Print the whole outcome as one JSON object, or {"error": "..."} where nothing was run
@@ -100,8 +103,17 @@ impl LimitArgs {
     }
 }
 
-fn policies() -> impl clap::builder::TypedValueParser<Value = Policy> {
-    PossibleValuesParser::new(Policy::ALL.map(Policy::name)).try_map(|name| name.parse::<Policy>())
+fn policies() -> impl TypedValueParser<Value = Policy> {
+    let known = Policy::ALL.map(|policy| {
+        PossibleValue::new(policy.name()).help(match policy {
+            Policy::Strict => "read and write on the worker's two pipes, and exit; any other call ends it",
+            Policy::Diagnose => "the same calls; any other is named, and then ends it",
+            Policy::Mode1 => "seccomp's strict mode: read, write, exit and sigreturn",
+            Policy::Base => "the first sample of the 2013 tutorial, behind which nothing runs",
+            Policy::Sample => "the second one: a few calls, read and write on given descriptors",
+        })
+    });
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<Policy>())
 }
 
 /// What kept the code from being run.
@@ -139,8 +151,9 @@ fn misused(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && json {
         let message = error.to_string();
-        let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned();
-        return refuse(&Failure::usage(message), true).into();
+        // What follows the first paragraph is advice for people.
+        let first = message.split("\n\n").next().unwrap_or_default();
+        return refuse(&Failure::usage(first.strip_prefix("error: ").unwrap_or(first)), true).into();
     }
     // A reader that has gone away wants no help.
     let _ = error.print();
@@ -163,10 +176,9 @@ fn explain(cli: &Cli) -> Result<Status, Failure> {
 fn run(cli: &Cli) -> Result<Status, Failure> {
     let limits = cli.limits.limits();
     let (code, input) = source::read(cli, limits.code)?;
-    let mut builder = Sandbox::builder().policy(cli.policy).limits(limits.clone());
-    if cli.syscall {
-        builder = builder.native("syscall", syscall::make);
-    }
+    let builder = Sandbox::builder().policy(cli.policy).limits(limits.clone());
+    #[cfg(feature = "raw-syscall")]
+    let builder = if cli.syscall { builder.native("syscall", syscall::make) } else { builder };
     let mut request = Request::new(&code).input_text(input);
     if let Some(seed) = cli.seed {
         // The runner looks at the upper 62 bits.
@@ -193,8 +205,11 @@ fn shown(outcome: &Outcome, value: bool) -> Vec<u8> {
         bytes.extend_from_slice(inspect.as_bytes());
         bytes.push(b'\n');
     }
-    // A terminal obeys what it is shown; a pipe gets the bytes as they are.
+    // A terminal obeys what it is shown, and shows what follows; a pipe gets the bytes as they are.
     if io::stdout().is_terminal() {
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            bytes.push(b'\n');
+        }
         return person::plain(&String::from_utf8_lossy(&bytes)).into_bytes();
     }
     bytes

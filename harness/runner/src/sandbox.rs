@@ -5,7 +5,7 @@ use crate::attempt::{Attempt, Worker};
 use crate::zygote::{self, Config, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, shutdown, socketpair};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -74,23 +74,24 @@ pub struct Sandbox {
     zygote: Option<Zygote>,
 }
 
-/// A zygote: its control line, at whose end it ends, and its pid, to be waited for.
+/// A zygote as its master holds it.
 #[derive(Debug)]
 struct Zygote {
-    control: Option<OwnedFd>,
+    /// The zygote ends when this is closed.
+    control: OwnedFd,
     pid: Pid,
-}
-
-impl Zygote {
-    fn control(&self) -> Result<&OwnedFd, Error> {
-        self.control.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
-    }
+    /// A copy of the master, made by a fork, must not end it.
+    master: u32,
 }
 
 impl Drop for Zygote {
+    /// Ends it and takes its status, or it would be a zombie as long as the master lives.
     fn drop(&mut self) {
-        self.control = None;
-        // Where the program waits for all its children itself, there is nothing left to wait for.
+        if self.master != std::process::id() {
+            return;
+        }
+        // Some other child of the program's may hold a copy of the line, so closing is not enough.
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
         while waitpid(self.pid, None) == Err(Errno::EINTR) {}
     }
 }
@@ -133,7 +134,7 @@ impl Sandbox {
     }
 
     fn worker(&mut self, session: bool) -> Result<Worker, Error> {
-        let made = self.zygote()?.control().and_then(|control| Worker::start(control, session));
+        let made = Worker::start(self.zygote()?, session);
         if made.is_err() {
             self.zygote = None;
         }
@@ -141,11 +142,12 @@ impl Sandbox {
     }
 
     /// The zygote, made anew where it is gone.
-    fn zygote(&mut self) -> Result<&Zygote, Error> {
+    fn zygote(&mut self) -> Result<&OwnedFd, Error> {
         if self.zygote.is_none() {
             self.zygote = Some(spawn(&self.config)?);
         }
-        self.zygote.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+        let zygote = self.zygote.as_ref().map(|zygote| &zygote.control);
+        zygote.ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
     }
 
     /// One evaluation by a worker; with it, whether the worker goes on.
@@ -156,10 +158,9 @@ impl Sandbox {
         request: &Request<'_>,
         session: bool,
     ) -> Result<(Outcome, bool), Error> {
-        let Some(zygote) = &self.zygote else {
+        let Some(Zygote { control, .. }) = &self.zygote else {
             return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
         };
-        let control = zygote.control()?;
         let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
         if matches!(done, Err(Error::Zygote { .. })) {
             self.zygote = None;
@@ -218,7 +219,7 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         // Its pipes closed, the worker ends; the zygote must have seen that before it forks again.
         if let (Some(worker), Some(zygote)) = (self.worker.take(), self.sandbox.zygote.as_ref())
-            && zygote.control().and_then(|control| worker.dismiss(control)).is_err()
+            && worker.dismiss(&zygote.control).is_err()
         {
             self.sandbox.zygote = None;
         }
@@ -238,17 +239,16 @@ fn spawn(config: &Config) -> Result<Zygote, Error> {
         }
         ForkResult::Parent { child } => {
             drop(its);
-            let zygote = Zygote { control: Some(ours), pid: child };
-            let ours = zygote.control()?;
+            let ours = Zygote { control: ours, pid: child, master: std::process::id() };
             let mut message = [0; 512];
             let length = loop {
-                match recv(ours.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                match recv(ours.control.as_raw_fd(), &mut message, MsgFlags::empty()) {
                     Err(Errno::EINTR) => {}
                     got => break got.map_err(failed("hearing from it"))?,
                 }
             };
             match message[..length].split_first() {
-                Some((&said::WARM, _)) => Ok(zygote),
+                Some((&said::WARM, _)) => Ok(ours),
                 Some((&said::COLD, why)) => {
                     let why = String::from_utf8_lossy(why).into_owned();
                     Err(Error::Filter { policy: config.policy.name(), why })

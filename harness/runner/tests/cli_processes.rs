@@ -80,7 +80,8 @@ fn signals_leave_no_process_behind() {
 
 #[test]
 fn nothing_is_left_after_an_ordinary_end_either() {
-    let mut child = command(&["--wall", "300ms", "-e", "loop {}"]).spawn().unwrap();
+    let mut child =
+        command(&["--wall", "3s", "--cpu", "1m", "--instructions", "1e18", "-e", "loop {}"]).spawn().unwrap();
     let all = processes(&child);
     assert_eq!(child.wait().unwrap().code(), Some(5));
     until("the end of zygote and worker", || all.iter().all(|pid| is_gone(*pid)).then_some(()));
@@ -191,14 +192,14 @@ fn where_there_is_no_seccomp_nothing_is_run() {
 #[test]
 fn a_terminal_is_not_sent_what_it_would_obey() {
     let terminal = nix::pty::openpty(None, None).unwrap();
-    let code = r#"puts "\e[31mred\u202e\tä"; 1"#;
+    let code = r#"puts "\e[31mred\u202e\tä"; print 2; raise 'x'"#;
     let status = command(&["-e", code]).stdout(terminal.slave).status().unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(status.code(), Some(1));
     let (mut shown, mut bytes) = (String::new(), [0; 1024]);
     let mut master = File::from(terminal.master);
     // Where all of the other side is closed, Linux says EIO (drivers/tty/n_tty.c).
     while let Ok(length @ 1..) = master.read(&mut bytes) {
         shown.push_str(&String::from_utf8_lossy(&bytes[..length]));
     }
-    assert_eq!(shown, "\\u{1b}[31mred\\u{202e}\tä\r\n1\r\n");
+    assert_eq!(shown, "\\u{1b}[31mred\\u{202e}\tä\r\n2\r\n");
 }

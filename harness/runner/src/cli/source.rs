@@ -34,8 +34,10 @@ pub(super) fn read(cli: &Cli, limit: usize) -> Result<(Vec<u8>, Vec<u8>), Failur
     };
     // What is beyond the limit is cut off, and is refused for its size.
     if input.len() <= limit {
-        let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&input);
-        parsed.map_err(|error| Failure::usage(format!("the input is not JSON: {error}")))?;
+        let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("the input is not JSON: {why}"));
+        // What is ignored is not looked at for UTF-8.
+        let text = std::str::from_utf8(&input).map_err(|error| refuse(&error))?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| refuse(&error))?;
     }
     Ok((code, input))
 }

@@ -16,8 +16,7 @@ Examples:
   mruby-runner --wall 200ms --memory 4M --instructions 1e6 script.rb
   mruby-runner --json script.rb                  the whole outcome, for programs
   mruby-runner --explain --policy sample         what a policy lets through, and why
-  mruby-runner --syscall --policy diagnose -e 'syscall(39)'
-                                                 try a policy: getpid is named and refused
+  mruby-runner --policy mode1 -e '6 * 7'          seccomp's first mode is enough for Ruby
 
 Exit status:
   0  a value
