@@ -5,9 +5,14 @@ use crate::attempt::{Attempt, Worker};
 use crate::zygote::{self, Config, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use nix::unistd::{ForkResult, fork};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Makes a [`Sandbox`].
 #[derive(Clone, Debug, Default)]
@@ -70,8 +75,43 @@ impl Builder {
 #[derive(Debug)]
 pub struct Sandbox {
     config: Config,
-    /// Its control line; the zygote ends when this is closed.
-    zygote: Option<OwnedFd>,
+    zygote: Option<Zygote>,
+}
+
+/// The zygote: its control line, and its pid. Dropped, it is ended and waited for.
+#[derive(Debug)]
+struct Zygote {
+    control: OwnedFd,
+    pid: Pid,
+}
+
+/// How long a zygote may take to end its worker and itself, in milliseconds.
+const TO_END: u16 = 20_000;
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        // It ends with its line. No worker has a copy, so its end of the line closes when it does.
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Write);
+        let mut message = [0; 32];
+        loop {
+            let mut fds = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::from(TO_END)) {
+                Err(Errno::EINTR) => continue,
+                Ok(1) => {}
+                _ => {
+                    let _ = kill(self.pid, Signal::SIGKILL);
+                    break;
+                }
+            }
+            // What it said last is of no interest any more.
+            match recv(self.control.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
 }
 
 impl Sandbox {
@@ -121,10 +161,11 @@ impl Sandbox {
 
     /// The zygote, made anew where it is gone.
     fn zygote(&mut self) -> Result<&OwnedFd, Error> {
+        let gone = Error::Zygote { what: "it is gone", errno: Errno::ESRCH };
         if self.zygote.is_none() {
             self.zygote = Some(spawn(&self.config)?);
         }
-        self.zygote.as_ref().ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+        self.zygote.as_ref().map(|zygote| &zygote.control).ok_or(gone)
     }
 
     /// One evaluation by a worker; with it, whether the worker goes on.
@@ -135,7 +176,7 @@ impl Sandbox {
         request: &Request<'_>,
         session: bool,
     ) -> Result<(Outcome, bool), Error> {
-        let Some(control) = &self.zygote else {
+        let Some(Zygote { control, .. }) = &self.zygote else {
             return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
         };
         let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
@@ -195,15 +236,15 @@ impl Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // Its pipes closed, the worker ends; the zygote must have seen that before it forks again.
-        if let (Some(worker), Some(control)) = (self.worker.take(), self.sandbox.zygote.as_ref())
-            && worker.dismiss(control).is_err()
+        if let (Some(worker), Some(zygote)) = (self.worker.take(), self.sandbox.zygote.as_ref())
+            && worker.dismiss(&zygote.control).is_err()
         {
             self.sandbox.zygote = None;
         }
     }
 }
 
-fn spawn(config: &Config) -> Result<OwnedFd, Error> {
+fn spawn(config: &Config) -> Result<Zygote, Error> {
     let failed = |what: &'static str| move |errno: Errno| Error::Zygote { what, errno };
     let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(failed("socketpair"))?;
@@ -216,24 +257,21 @@ fn spawn(config: &Config) -> Result<OwnedFd, Error> {
         }
         ForkResult::Parent { child } => {
             drop(its);
+            let zygote = Zygote { control: ours, pid: child };
             let mut message = [0; 512];
             let length = loop {
-                match recv(ours.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                match recv(zygote.control.as_raw_fd(), &mut message, MsgFlags::empty()) {
                     Err(Errno::EINTR) => {}
                     got => break got.map_err(failed("hearing from it"))?,
                 }
             };
             match message[..length].split_first() {
-                Some((&said::WARM, _)) => Ok(ours),
+                Some((&said::WARM, _)) => Ok(zygote),
                 Some((&said::COLD, why)) => {
                     let why = String::from_utf8_lossy(why).into_owned();
                     Err(Error::Filter { policy: config.policy.name(), why })
                 }
-                _ => {
-                    // It ended before it said a word; nobody else waits for it.
-                    let _ = nix::sys::wait::waitpid(child, None);
-                    Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD })
-                }
+                _ => Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD }),
             }
         }
     }

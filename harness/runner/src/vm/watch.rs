@@ -7,6 +7,7 @@ use crate::out;
 use crate::{Limit, sys};
 use mruby_sys as mrb;
 use std::cell::UnsafeCell;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 static TOTAL: AtomicU64 = AtomicU64::new(0);
@@ -84,17 +85,35 @@ pub(crate) fn reached(limit: Limit) -> ! {
     sys::exit()
 }
 
-/// The Ruby line at which the interpreter stands; 0 where it stands at none. Makes no call and takes
-/// no memory, so that a signal handler may ask.
+/// The line of the code itself at which the interpreter stands; 0 where it stands at none. What is not
+/// the code's own, such as the prelude, is passed over. Makes no call and takes no memory, so that a
+/// signal handler may ask.
 pub(crate) fn line() -> u32 {
     let (state, irep) = (STATE.load(Relaxed), IREP.load(Relaxed));
-    if state.is_null() || irep.is_null() {
+    if state.is_null() {
         return 0;
     }
-    // SAFETY: the interpreter stood in this code when it was interrupted, so it is there.
-    let line = unsafe {
-        let offset = AT.load(Relaxed).wrapping_sub((*irep).iseq as usize);
-        mrb::mrb_debug_get_line(state, irep, offset as u32)
-    };
-    u32::try_from(line).unwrap_or(0)
+    // SAFETY: the interpreter stood in these calls when it was interrupted, so they and their code are
+    // there. Which member of `body` counts, the flag says.
+    unsafe {
+        let context = &*(*state).c;
+        let mut call = context.ci;
+        while call >= context.cibase {
+            let of = (*call).proc_;
+            if !of.is_null() && (*of).flags() & mrb::MRB_PROC_CFUNC_FL == 0 {
+                let body = (*of).body.irep;
+                // A call that has gone on to another stands behind the instruction that made it.
+                let exact = std::ptr::eq(body, irep) && call == context.ci;
+                let at = if exact { AT.load(Relaxed) } else { ((*call).pc as usize).wrapping_sub(1) };
+                let offset = at.wrapping_sub((*body).iseq as usize) as u32;
+                let name = mrb::mrb_debug_get_filename(state, body, offset);
+                if !name.is_null() && CStr::from_ptr(name) == super::FILE {
+                    let line = mrb::mrb_debug_get_line(state, body, offset);
+                    return u32::try_from(line).unwrap_or(0);
+                }
+            }
+            call = call.sub(1);
+        }
+    }
+    0
 }
