@@ -173,7 +173,7 @@ pub(crate) const FORGERIES: &[(&str, &[u8], &str)] = &[
     ),
     ("ready twice", b"R\0\0\0\0", "broken ready twice"),
     ("a misshapen end", b"E\x01\0\0\0\0", "broken a frame that is misshapen"),
-    ("a misshapen refusal", b"U\x01\0\0\0\x63", "broken a frame that is misshapen"),
+    ("a refusal that comes too late", b"U\x01\0\0\0\x63", "broken ready twice"),
     (
         "JSON that is none",
         b"J\x01\0\0\0{",

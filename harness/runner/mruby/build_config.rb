@@ -46,7 +46,11 @@ GEMS = {
 MRuby::Build.new do |conf|
   conf.toolchain :gcc
   conf.cc.flags << "-O2"
+  # The end of the machine stack is a guard page, which no frame may step over.
+  conf.cc.flags << "-fstack-clash-protection"
   # The hook counts instructions and knows the line; .cargo/config.toml tells the bindings.
   conf.cc.defines << "MRB_USE_DEBUG_HOOK" << "MRB_UTF8_STRING"
+  # The runner counts depth itself, at any value of its limit; mruby's own bound of 512 would come first.
+  conf.cc.defines << "MRB_CALL_LEVEL_MAX=0x100000" << "MRB_STACK_MAX=0x10000000" << "MRB_STACK_EXTEND_DOUBLING"
   GEMS.each_key { |name| conf.gem core: "mruby-#{name}" }
 end

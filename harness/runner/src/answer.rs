@@ -2,6 +2,7 @@
 
 use crate::frame::{Decoder, Fields, Kind};
 use crate::outcome::killer;
+use crate::signals::FAULTS;
 use crate::vm::Answer;
 use crate::worker::Step;
 use crate::{Ending, Error, ForbiddenCall, Limit, Limits, Policy, Usage};
@@ -76,10 +77,12 @@ impl Coming {
         if self.last.is_some() {
             return broken("a frame after the last one");
         }
-        if self.ready == (kind == Kind::Ready)
-            && !matches!(kind, Kind::Unready | Kind::Forbidden | Kind::Fault)
-        {
-            return broken(if self.ready { "ready twice" } else { "an answer before it was ready" });
+        match kind {
+            // Set-up is over: whoever says so now is the code.
+            Kind::Ready | Kind::Unready if self.ready => return broken("ready twice"),
+            Kind::Ready | Kind::Unready | Kind::Forbidden | Kind::Fault => {}
+            _ if !self.ready => return broken("an answer before it was ready"),
+            _ => {}
         }
         let text = match kind {
             Kind::Stdout => &mut self.stdout,
@@ -132,7 +135,10 @@ impl Coming {
                 let call = ForbiddenCall::new(number, arch, args, ip, fields.u32()?);
                 self.last = Some(Last::Forbidden(call));
             }
-            Kind::Fault => self.last = Some(Last::Fault(fields.u32()? as i32)),
+            Kind::Fault => {
+                let signal = fields.u32()? as i32;
+                self.last = Some(Last::Fault(FAULTS.contains(&signal).then_some(signal)?));
+            }
             Kind::Unready => {
                 let step = Step::of(fields.u8()?)?;
                 self.last = Some(Last::Unready(step, Errno::from_raw(fields.u32()? as i32)));
@@ -171,6 +177,9 @@ impl Coming {
             None => Ending::Broken { why: "it ended without an answer".into() },
             Some(Last::Unready(step, errno)) => return Err(unready(*step, *errno)),
             Some(Last::Limit(reached)) => limit(*reached),
+            Some(Last::Forbidden(_)) if policy != Policy::Diagnose => {
+                Ending::Broken { why: "it named a call, which nothing in it does under this policy".into() }
+            }
             Some(Last::Forbidden(call)) => Ending::Forbidden { call: Some(call.clone()) },
             Some(Last::Fault(signal)) => Ending::Crashed { signal: *signal },
             Some(Last::Answer(Answer::NoMemory)) => limit(Limit::Memory),

@@ -283,15 +283,23 @@ impl<'a> Attempt<'a> {
         Err(Error::NotFiltered { why })
     }
 
-    fn finish(self, coming: &Coming) -> Result<(Outcome, bool), Error> {
+    fn finish(mut self, coming: &Coming) -> Result<(Outcome, bool), Error> {
         let wall = self.worker.asked.elapsed();
         let status = self.end.map(|end| end.status);
+        let ending = coming.ending(self.config.policy, &self.config.limits, status, self.stop.take());
+        let goes_on = self.end.is_none()
+            && matches!(ending, Ok(Ending::Value { .. } | Ending::Exception { .. } | Ending::Syntax { .. }));
+        if self.end.is_none() && !goes_on {
+            // A session's worker that is of no more use: the zygote must be free for the next one.
+            send(self.control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL)
+                .map_err(zygote("ending a worker"))?;
+            let mut message = [0; 32];
+            self.end = Some(end(hear(self.control, &mut message)?)?);
+        }
+        let ending = ending?;
         let cpu = self.end.map_or_else(|| self.cpu(), |end| end.cpu.saturating_sub(self.cpu_before));
         let resident = self.end.map_or(0, |end| end.resident);
-        let ending: Ending = coming.ending(self.config.policy, &self.config.limits, status, self.stop)?;
         let usage = Usage { wall, cpu, resident, ..coming.usage() };
-        let goes_on = self.end.is_none()
-            && matches!(ending, Ending::Value { .. } | Ending::Exception { .. } | Ending::Syntax { .. });
         Ok((Outcome { ending, stdout: coming.stdout.clone(), usage }, goes_on))
     }
 }

@@ -11,6 +11,9 @@ const STACK: usize = 128 << 10;
 /// How near the stack's pointer an address must be for the fault to be the stack's end.
 const NEAR: u64 = 64 << 10;
 
+/// The signals that the worker itself reports.
+pub(crate) const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
 /// Sets the handlers, on a stack of their own: for faults always, for SIGSYS where calls are to be named.
 pub(crate) fn handle(diagnose: bool) -> Result<(), Errno> {
     // SAFETY: a fresh mapping for the life of the process, and handlers of the right signature.
@@ -24,7 +27,7 @@ pub(crate) fn handle(diagnose: bool) -> Result<(), Errno> {
         Errno::result(libc::sigaltstack(&raw const stack, std::ptr::null_mut()))?;
         let mut mask: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut mask);
-        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE] {
+        for signal in FAULTS {
             set(signal, fault as *const () as usize, mask)?;
         }
         let sys = if diagnose { forbidden as *const () as usize } else { libc::SIG_DFL };

@@ -112,14 +112,24 @@ impl Vm {
     pub(crate) fn answer(&mut self, task: &Task<'_>) -> Answer {
         watch::start(task.instructions, task.depth, &self.arena);
         // SAFETY: the state is open; nothing else runs.
-        unsafe { (*self.state).code_fetch_hook = Some(watch::hook) };
+        let alive = unsafe {
+            (*self.state).code_fetch_hook = Some(watch::hook);
+            (*self.state).gc.arena_idx
+        };
         self.arena.restart_peak();
         let ran = self.prepare(task).and_then(|()| self.run(task.code));
-        match (ran, self.exception()) {
+        let answer = match (ran, self.exception()) {
             (Err(answer), _) => answer,
             (Ok(_), Some(exception)) => self.explain(exception),
             (Ok(value), None) => self.show(value),
+        };
+        // What was kept alive for the answer is let go, or a session would keep it for good.
+        // SAFETY: the state is open.
+        unsafe {
+            (*self.state).gc.arena_idx = alive;
+            (*self.state).exc = std::ptr::null_mut();
         }
+        answer
     }
 
     /// Seeds Random and sets `INPUT`.
@@ -144,34 +154,34 @@ impl Vm {
         }
     }
 
-    /// Parses and runs code.
+    /// Parses and runs code. All of it is protected: where memory runs out, the code generator raises.
     fn run(&mut self, code: &[u8]) -> Result<mrb::mrb_value, Answer> {
-        // SAFETY: the state and the context are open, the code is there until the parser is done,
-        // and mruby catches its own raises in both calls.
-        unsafe {
-            (*self.context).set_capture_errors(true);
-            (*self.state).exc = std::ptr::null_mut();
-            let parser = mrb::mrb_parse_nstring(self.state, code.as_ptr().cast(), code.len(), self.context);
+        let mut refused = None;
+        let context = self.context;
+        // SAFETY: the state and the context are open, and the code is there until the parser is done.
+        // The body owns nothing while mruby runs.
+        let ran = self.protect(|state| unsafe {
+            (*context).set_capture_errors(true);
+            let before = (*context).slen;
+            let parser = mrb::mrb_parse_nstring(state, code.as_ptr().cast(), code.len(), context);
             if parser.is_null() {
-                return Err(Answer::NoMemory);
+                refused = Some(Answer::NoMemory);
+                return value::NIL;
             }
             if (*parser).nerr > 0 {
-                let first = (*parser).error_buffer[0];
-                let message =
-                    if first.message.is_null() { c"syntax error" } else { CStr::from_ptr(first.message) };
-                if message == c"memory allocation error" || !(*self.state).exc.is_null() {
-                    return Err(Answer::NoMemory);
-                }
-                let [a, b, c, d] = u32::from(first.lineno).to_le_bytes();
-                let [e, f, g, h] = (first.column as u32).to_le_bytes();
-                out::frame(Kind::Place, &[a, b, c, d, e, f, g, h]);
-                Text::new(Kind::Message).put(message.to_bytes());
+                refused = Some(complain(state, parser));
                 mrb::mrb_parser_free(parser);
-                return Err(Answer::Syntax);
+                return value::NIL;
             }
-            let value = mrb::mrb_load_exec(self.state, parser, self.context);
-            mrb::mrb_gc_protect(self.state, value);
-            Ok(value)
+            make_room(state, context, before);
+            let value = mrb::mrb_load_exec(state, parser, context);
+            mrb::mrb_gc_protect(state, value);
+            value
+        });
+        match (refused, ran) {
+            (Some(answer), _) => Err(answer),
+            (None, Ok(value)) => Ok(value),
+            (None, Err(raised)) => Err(self.explain(raised)),
         }
     }
 
@@ -223,12 +233,24 @@ impl Vm {
 
     /// Writes an exception's class, message and backtrace. What its own methods raise is not asked again.
     fn explain(&mut self, raised: mrb::mrb_value) -> Answer {
-        // SAFETY: the value is an exception's, alive as long as it is protected.
-        let class = unsafe {
-            mrb::mrb_gc_protect(self.state, raised);
-            let name = mrb::mrb_obj_classname(self.state, raised);
-            if name.is_null() { c"Exception" } else { CStr::from_ptr(name) }
-        };
+        // SAFETY: the state is open. mruby raises this one object where memory runs out.
+        if raised.w == unsafe { (*self.state).nomem_err } as usize {
+            return Answer::NoMemory;
+        }
+        let mut class = c"Exception";
+        // SAFETY: the value is an exception's, alive as long as it is protected, and its class's name
+        // with it.
+        let named = self.protect(|state| unsafe {
+            mrb::mrb_gc_protect(state, raised);
+            let name = mrb::mrb_obj_classname(state, raised);
+            if !name.is_null() {
+                class = CStr::from_ptr(name);
+            }
+            raised
+        });
+        if named.is_err() {
+            return Answer::NoMemory;
+        }
         if class == c"NoMemoryError" {
             return Answer::NoMemory;
         }
@@ -259,6 +281,56 @@ impl Vm {
             let name = mrb::mrb_intern_cstr(state, method.as_ptr());
             mrb::mrb_funcall_argv(state, of, name, 0, std::ptr::null())
         })
+    }
+}
+
+/// Writes where the parser stopped, and why.
+///
+/// # Safety
+/// The state is open, and the parser has counted an error.
+unsafe fn complain(state: *mut mrb::mrb_state, parser: *const mrb::mrb_parser_state) -> Answer {
+    // SAFETY: as the caller promises; the messages are the parser's.
+    unsafe {
+        let first = (*parser).error_buffer[0];
+        // Without memory the parser counts an error and leaves its first place empty.
+        if first.message.is_null() || !(*state).exc.is_null() {
+            return Answer::NoMemory;
+        }
+        let [a, b, c, d] = u32::from(first.lineno).to_le_bytes();
+        let [e, f, g, h] = (first.column as u32).to_le_bytes();
+        out::frame(Kind::Place, &[a, b, c, d, e, f, g, h]);
+        Text::new(Kind::Message).put(CStr::from_ptr(first.message).to_bytes());
+        Answer::Syntax
+    }
+}
+
+/// In a session, has the local variables that are new begin as nil, and be within reach of blocks:
+/// the environment that an earlier evaluation's blocks share is as long as its own variables
+/// (mruby's mirb does the same).
+///
+/// # Safety
+/// The state is open, and nothing runs.
+unsafe fn make_room(state: *mut mrb::mrb_state, context: *const mrb::mrbc_context, before: i32) {
+    // SAFETY: the stack begins with self and the local variables; what is behind is dead. The
+    // environment's length is the low 8 bits of its flags (include/mruby/proc.h MRB_ENV_SET_LEN).
+    unsafe {
+        let stack = &*(*state).c;
+        if stack.cibase.is_null() || stack.ci != stack.cibase {
+            return;
+        }
+        let size = stack.stend.offset_from(stack.stbase).max(0) as usize;
+        for fresh in 1 + before.max(0) as usize..size {
+            stack.stbase.add(fresh).write(value::NIL);
+        }
+        let shared = (*stack.cibase).u.env;
+        if let Some(shared) = shared.as_mut()
+            && shared.tt() == mrb::mrb_vtype_MRB_TT_ENV
+        {
+            let length = (1 + (*context).slen).min(0xff) as u32;
+            if shared.flags() & 0xff < length {
+                shared.set_flags(shared.flags() & !0xff | length);
+            }
+        }
     }
 }
 

@@ -160,6 +160,23 @@ fn a_session_keeps_its_state_and_an_evaluation_does_not() {
 }
 
 #[test]
+fn blocks_of_a_session_see_variables_of_any_evaluation() {
+    let mut sandbox = sandbox();
+    let mut session = sandbox.session();
+    for (code, value) in [
+        ("x = 5; f = proc { x += 1 }; f.call", "6"),
+        ("a = []; 3.times { |i| a << i + x }; a", "[6, 7, 8]"),
+        ("f.call; if false; fresh = 1; end; [x, fresh]", "[7, nil]"),
+        ("later = nil; [1].each { later = [x, a.size, fresh] }; later", "[7, 3, nil]"),
+        ("(1..40).map { |i| y = i * x; y }.size; f.call", "8"),
+        ("if false; a1 = a2 = a3 = 1; end; [a1, a2, a3, [1].map { a3 }]", "[nil, nil, nil, [nil]]"),
+    ] {
+        let outcome = session.eval(code).unwrap();
+        assert_eq!(outcome.value(), Some(value), "{code}: {outcome:?}");
+    }
+}
+
+#[test]
 fn natives_run_in_the_worker() {
     let mut sandbox = Sandbox::builder().native("add", |of| of.iter().sum()).build().unwrap();
     assert_eq!(sandbox.eval("add(1, 2, 39)").unwrap().value(), Some("42"));

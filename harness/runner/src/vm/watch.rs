@@ -90,7 +90,7 @@ pub(crate) fn reached(limit: Limit) -> ! {
 /// handler may ask.
 pub(crate) fn line() -> u32 {
     let (state, irep) = (STATE.load(Relaxed), IREP.load(Relaxed));
-    if state.is_null() || irep.is_null() {
+    if state.is_null() {
         return 0;
     }
     // SAFETY: the interpreter stood in this code when it was interrupted, so it is there, and so are the
