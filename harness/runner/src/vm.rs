@@ -109,14 +109,21 @@ impl Vm {
     pub(crate) fn answer(&mut self, task: &Task<'_>) -> Answer {
         watch::start(task.instructions, task.depth, &self.arena);
         // SAFETY: the state is open; nothing else runs.
-        unsafe { (*self.state).code_fetch_hook = Some(watch::hook) };
+        let held = unsafe {
+            (*self.state).code_fetch_hook = Some(watch::hook);
+            (*self.state).gc.arena_idx
+        };
         self.arena.restart_peak();
         let ran = self.prepare(task).and_then(|()| self.run(task.code));
-        match (ran, self.exception()) {
+        let answer = match (ran, self.exception()) {
             (Err(answer), _) => answer,
             (Ok(_), Some(exception)) => self.explain(exception),
             (Ok(value), None) => self.show(value),
-        }
+        };
+        // What was protected for this answer is let go, or a session's memory fills with old values.
+        // SAFETY: the state is open; nothing of the evaluation is looked at any more.
+        unsafe { (*self.state).gc.arena_idx = held };
+        answer
     }
 
     /// Seeds Random and sets `INPUT`.
