@@ -4,8 +4,8 @@ def __rules(events)
   events.map do |event|
     begin
       [decide(event)]
-    rescue NoMemoryError, SystemStackError
-      raise
+    rescue NoMemoryError, SystemStackError => limit
+      raise limit
     rescue Exception => raised
       [raised.class.name, raised.message, (raised.backtrace || [])[0]]
     end
