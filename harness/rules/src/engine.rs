@@ -55,6 +55,7 @@ impl Engine {
     ) -> Result<Summary, Error> {
         let began = Instant::now();
         let (options, names) = (&self.options, &self.tenants);
+        let no_thread = |error: io::Error| Error::Thread(error.to_string());
         let lines = intake::read(events, options.line)?;
         let (order, ordered) = sync_channel(WAITING);
         let ended = thread::scope(|scope| {
@@ -86,10 +87,6 @@ impl Engine {
         summary.took(began.elapsed());
         Ok(summary)
     }
-}
-
-fn no_thread(error: io::Error) -> Error {
-    Error::Thread(error.to_string())
 }
 
 /// Takes chunk after chunk, and for each every tenant's verdicts.
