@@ -1,6 +1,6 @@
 //! Ordinary Ruby, through the whole way: master, zygote, worker, filter.
 
-use mruby_runner::{Ending, Outcome, Policy, Request, Sandbox};
+use mruby_runner::{Ending, Limits, Outcome, Policy, Request, Sandbox};
 use serde_json::json;
 
 fn sandbox() -> Sandbox {
@@ -73,6 +73,12 @@ fn the_input_is_there_and_is_parsed_behind_the_filter() {
         ("1 2", false),
         ("\"\u{1}\"", false),
         ("1e999", false),
+        ("01", false),
+        ("1.", false),
+        ("-", false),
+        ("1e", false),
+        ("-0.5E+2", true),
+        ("0", true),
         ("  [ 1 , { \"a\" : 2 } ] ", true),
     ] {
         let outcome = sandbox.eval(Request::new("INPUT").input_text(text)).unwrap();
@@ -85,6 +91,10 @@ fn the_input_is_there_and_is_parsed_behind_the_filter() {
                 "{text}: {outcome:?}"
             ),
         }
+    }
+    for text in [b"\"\xff\"".as_slice(), b"\"a\xc3\"", b"\"\xed\xa0\x80\""] {
+        let outcome = sandbox.eval(Request::new("1").input_text(text)).unwrap();
+        assert_eq!(outcome.ending.kind(), "exception", "not UTF-8: {text:?}: {outcome:?}");
     }
     let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     let outcome = sandbox.eval(Request::new("INPUT").input_text(deep)).unwrap();
@@ -173,6 +183,24 @@ fn blocks_of_a_session_see_variables_of_any_evaluation() {
     ] {
         let outcome = session.eval(code).unwrap();
         assert_eq!(outcome.value(), Some(value), "{code}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_session_lets_go_of_its_old_answers() {
+    let mut limits = Limits::default();
+    (limits.memory, limits.wall) = (4 << 20, std::time::Duration::from_secs(60));
+    let mut sandbox = Sandbox::builder().limits(limits).build().unwrap();
+    let mut session = sandbox.session();
+    // Kept, the answers alone would be four times the memory.
+    for n in 0..160 {
+        let outcome = session.eval("'x' * 100_000").unwrap();
+        assert_eq!(outcome.ending.kind(), "value", "{n}: {:?}", outcome.ending);
+    }
+    // Small ones, many: what is kept for each counts.
+    for n in 0..5000 {
+        let outcome = session.eval("[[[[1], 2], 3], 4] * 9").unwrap();
+        assert_eq!(outcome.ending.kind(), "value", "{n}: {:?}", outcome.ending);
     }
 }
 

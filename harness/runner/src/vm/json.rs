@@ -131,6 +131,10 @@ pub(super) unsafe fn read(state: *mut mrb::mrb_state, bytes: &[u8]) -> mrb::mrb_
         return NIL;
     }
     let mut reader = Reader { state, bytes, at: 0 };
+    if let Err(error) = core::str::from_utf8(bytes) {
+        reader.at = error.valid_up_to();
+        return reader.refuse();
+    }
     let value = reader.value(DEEPEST);
     reader.space();
     if reader.at < bytes.len() {
@@ -252,6 +256,9 @@ impl Reader<'_> {
             .take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
             .count();
         let text = core::str::from_utf8(&rest[..length]).unwrap_or("");
+        if !is_number(text) {
+            return self.refuse();
+        }
         if let Ok(integer) = text.parse::<i64>() {
             self.at += length;
             return value::integer(self.state, integer);
@@ -326,4 +333,16 @@ impl Reader<'_> {
         self.at += 4;
         u16::from_str_radix(four, 16).ok()
     }
+}
+
+/// Whether text is a number of JSON's (RFC 8259, section 6); Rust's own parsers take more.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
+        None => (text, "0"),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && digits(exponent)
 }
