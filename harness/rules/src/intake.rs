@@ -138,3 +138,35 @@ fn judge(raw: Vec<Line>, first: u64, checker: &mut Checker<'_>) -> Result<Chunk,
     });
     Ok(Chunk { first, lines: lines.collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_fits_a_request_and_no_line_is_lost_between_two() {
+        let mut options =
+            Options { batch: 10, line: 1000, linger: Duration::from_secs(9), ..Options::default() };
+        options.limits.code = BESIDES + 2 * (1000 + AROUND);
+        let (send, receive) = sync_channel(100);
+        for n in 0..30_usize {
+            send.send(Ok(Line::Whole(vec![b'x'; if n < 5 { 1000 } else { n }]))).unwrap();
+        }
+        drop(send);
+        let (mut held, mut chunks, stop) = (None, Vec::new(), AtomicBool::new(false));
+        loop {
+            let chunk = gather(&receive, &mut held, &options, &stop).unwrap();
+            if chunk.is_empty() {
+                break;
+            }
+            chunks.push(chunk);
+        }
+        let sizes: Vec<usize> = chunks.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 2, 10, 10, 6]);
+        let lengths = chunks.iter().flatten().map(|line| match line {
+            Line::Whole(bytes) => bytes.len(),
+            Line::TooLong => 0,
+        });
+        assert!(lengths.eq((0..30).map(|n| if n < 5 { 1000 } else { n })));
+    }
+}

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// How long something may take that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const GOOD: &str = "def decide(event) = event['n'] > 2 ? [:tag, 'large'] : :accept";
 
@@ -108,10 +113,31 @@ fn live(directory: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = piped.spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"{\"n\": 1}\n").unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let _ = send.send((line, output));
+    });
+    let Ok((line, output)) = receive.recv_timeout(PATIENCE) else {
+        child.kill().unwrap();
+        panic!("no verdict without a second event");
+    };
     assert_eq!(line, "{\"seq\":1,\"tenant\":\"a\",\"result\":\"accept\"}\n");
     (child, output)
+}
+
+/// Waits for its end.
+fn ended(mut child: Child) -> Output {
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 #[test]
@@ -123,7 +149,7 @@ fn an_interrupt_ends_it_cleanly() {
         let held = child.stdin.take();
         // SAFETY: integers only; it is a child not yet waited for.
         assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
-        let output = child.wait_with_output().unwrap();
+        let output = ended(child);
         drop(held);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let summary = text(&output.stderr);
@@ -137,7 +163,7 @@ fn a_reader_that_goes_away_is_an_error_that_says_so() {
     let (mut child, output) = live(directory.path());
     drop(output);
     child.stdin.take().unwrap().write_all(b"{\"n\": 1}\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = ended(child);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).contains("cannot be written"), "{output:?}");
 }

@@ -73,8 +73,9 @@ fn state_lasts_until_a_strike_ends_the_worker() {
         assert_eq!(counts("", batch), [1, 2, 3, 4, 5, 6]);
         assert_eq!(counts("raise 'x' if event['n'] == 3", batch), [1, 2, -1, 4, 5, 6], "it goes on");
         assert_eq!(counts("loop {} if event['n'] == 3", batch), [1, 2, -1, 1, 2, 3], "it is loaded again");
-        let plain = counts("return Object.new if event['n'] == 3", batch);
-        assert_eq!(plain, [1, 2, -1, 4, 5, 6], "no event is counted twice");
+        // The whole batch comes again, to a rule that has seen none of it: nothing is counted twice.
+        let again = counts("return Object.new if event['n'] == 3", batch);
+        assert_eq!(again, if batch == 2 { [1, 2, -1, 2, 3, 4] } else { [1, 2, -1, 4, 5, 6] });
         assert_eq!(counts("return 1 if event['n'] == 3", batch), [1, 2, -1, 4, 5, 6], "it goes on");
     }
 }
