@@ -210,8 +210,11 @@ fn a_master_that_sends_much_is_not_held_up_by_one_that_does_not_read() {
     assert_eq!(session.eval("1 + 1").unwrap().value(), Some("2"));
 }
 
-/// What must not be called, with how it is called, its number, its name and its arguments.
-fn forbidden() -> Vec<(String, i32, Option<&'static str>, &'static str, Vec<u64>)> {
+/// How a call is made; its number, its name, its ABI and its arguments.
+type Call = (String, i32, Option<&'static str>, &'static str, Vec<u64>);
+
+/// What must not be called.
+fn forbidden() -> Vec<Call> {
     const X32: i64 = 0x4000_0000;
     let native = |number: i64, name, arguments: &[i64]| {
         let list: Vec<String> =
