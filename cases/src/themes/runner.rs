@@ -75,14 +75,14 @@ pub(crate) const CASES: &[Case] = &[
         "Attacks by the language come to a typed end, and the next evaluation is none the worse.",
         FILTER,
         |stage| observe_hostile(stage, Policy::Strict),
-        |_| expect_hostile(Policy::Strict),
+        |_| expect_hostile(),
     ),
     staged(
         "runner::hostile_ruby_diagnose",
         "The same, where a forbidden call would be named.",
         FILTER,
         |stage| observe_hostile(stage, Policy::Diagnose),
-        |_| expect_hostile(Policy::Diagnose),
+        |_| expect_hostile(),
     ),
     attack_case!("runner::files_strict", "Raw calls for files end the worker.", FILES, Strict),
     attack_case!("runner::files_diagnose", "Raw calls for files are named.", FILES, Diagnose),
@@ -230,12 +230,8 @@ fn observe_hostile(stage: &Stage, policy: Policy) {
     evaluate(stage, policy, &codes, &codes);
 }
 
-fn expect_hostile(policy: Policy) -> Vec<Fact> {
-    let named = |end: &'static str| {
-        // Only Diagnose learns which call it was.
-        if policy == Policy::Strict && end.starts_with("forbidden") { "forbidden" } else { end }
-    };
-    HOSTILE.iter().map(|(code, end)| says(format!("{}: {}", short(code), named(end)))).collect()
+fn expect_hostile() -> Vec<Fact> {
+    HOSTILE.iter().map(|(code, end)| says(format!("{}: {end}", short(code)))).collect()
 }
 
 fn observe_attacks(stage: &Stage, (from, to): (usize, usize), policy: Policy) {

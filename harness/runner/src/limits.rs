@@ -21,7 +21,7 @@ pub struct Limits {
     /// `RLIMIT_CPU` stands behind it. 1 ms to 1 h, 1 s by default.
     pub cpu: Duration,
     /// Bytes of the interpreter's memory: one mapping, made before the filter, which then lets no
-    /// other be made. 2 MiB to 4 GiB, 16 MiB by default; the bare interpreter takes about 600 kB.
+    /// other be made. 2 MiB to 4 GiB, 16 MiB by default; the bare interpreter takes about 150 kB.
     pub memory: usize,
     /// Bytes of standard output, and as many each for the value, its JSON and the exception; the
     /// master counts. 0 to 1 GiB, 1 MiB by default.

@@ -1,7 +1,7 @@
 //! The calls a worker makes, as thin as they come.
 
 use nix::errno::Errno;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int, c_void};
 
 /// Ends the process by exit(2), the one way out that every policy leaves open.
 pub(crate) fn exit() -> ! {
@@ -79,4 +79,35 @@ pub(crate) fn drop_privileges() -> Result<(), Errno> {
     // SAFETY: both are as large as the version says.
     let dropped = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
     Errno::result(dropped).map(drop)
+}
+
+/// Has the C library's `stderr` swallow what it is given: mruby's code generator prints its complaints
+/// there besides raising them, and behind the filter that would be a forbidden call.
+pub(crate) fn swallow_stderr() {
+    type Write = unsafe extern "C" fn(*mut c_void, *const c_char, usize) -> isize;
+    /// `cookie_io_functions_t` (fopencookie(3)).
+    #[repr(C)]
+    struct Functions {
+        read: Option<Write>,
+        write: Option<Write>,
+        seek: Option<Write>,
+        close: Option<Write>,
+    }
+    unsafe extern "C" {
+        static mut stderr: *mut libc::FILE;
+        fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: Functions) -> *mut libc::FILE;
+    }
+    unsafe extern "C" fn swallow(_: *mut c_void, _: *const c_char, length: usize) -> isize {
+        length as isize
+    }
+    let functions = Functions { read: None, write: Some(swallow), seek: None, close: None };
+    // SAFETY: the zygote has one thread; the stream is never closed. Without a buffer it never asks for
+    // memory.
+    unsafe {
+        let stream = fopencookie(std::ptr::null_mut(), c"w".as_ptr(), functions);
+        if !stream.is_null() {
+            libc::setvbuf(stream, std::ptr::null_mut(), libc::_IONBF, 0);
+            stderr = stream;
+        }
+    }
 }

@@ -233,10 +233,6 @@ impl Vm {
 
     /// Writes an exception's class, message and backtrace. What its own methods raise is not asked again.
     fn explain(&mut self, raised: mrb::mrb_value) -> Answer {
-        // SAFETY: the state is open. mruby raises this one object where memory runs out.
-        if raised.w == unsafe { (*self.state).nomem_err } as usize {
-            return Answer::NoMemory;
-        }
         let mut class = c"Exception";
         // SAFETY: the value is an exception's, alive as long as it is protected, and its class's name
         // with it.

@@ -98,6 +98,7 @@ fn warm(config: &Config) -> Result<Warm, String> {
             let _ = filter.export_bpf(&null);
         }
     }
+    sys::swallow_stderr();
     grow_stack();
     let size = config.limits.code;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

@@ -59,6 +59,21 @@ fn exceptions_and_syntax_errors_say_where() {
 }
 
 #[test]
+fn what_the_code_generator_refuses_is_an_exception() {
+    let mut sandbox = sandbox();
+    let deep = format!("{}1{}", "[".repeat(400), "]".repeat(400));
+    for code in ["yield", "class A; yield 1; end", "1; begin; yield; end", "eval 'yield'", &deep] {
+        let outcome = sandbox.eval(code).unwrap();
+        assert!(
+            matches!(&outcome.ending, Ending::Exception { class, .. } if class.ends_with("Error")),
+            "{code}: {outcome:?}"
+        );
+    }
+    let outcome = sandbox.eval("1000.times { begin; eval 'yield'; rescue ScriptError; end }; 7").unwrap();
+    assert_eq!(outcome.value(), Some("7"), "{outcome:?}");
+}
+
+#[test]
 fn the_input_is_there_and_is_parsed_behind_the_filter() {
     let mut sandbox = sandbox();
     let input = json!({"name": "ä\u{1f600}\"\\\u{1}", "list": [1, 2.5, -3e10, null, true, {"k": []}]});
