@@ -8,6 +8,7 @@ use crate::{Ending, Error, Limit, Outcome, Request, Usage};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 use nix::unistd::{pipe2, read, write};
 use std::io::IoSlice;
@@ -170,7 +171,7 @@ impl<'a> Attempt<'a> {
                 self.end = Some(end(hear(self.control, &mut message)?)?);
             }
             if writable {
-                match write(&self.worker.code, unsent) {
+                match write_quietly(&self.worker.code, unsent) {
                     Ok(wrote) => unsent = &unsent[wrote..],
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
                     // The worker is gone, or has closed its end: its own end will say why.
@@ -301,5 +302,45 @@ impl<'a> Attempt<'a> {
         let resident = self.end.map_or(0, |end| end.resident);
         let usage = Usage { wall, cpu, resident, ..coming.usage() };
         Ok((Outcome { ending, stdout: coming.stdout.clone(), usage }, goes_on))
+    }
+}
+
+/// write(2) without SIGPIPE, whatever the program makes of that signal: a worker may be gone.
+fn write_quietly(pipe: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    let mut signal = SigSet::empty();
+    signal.add(Signal::SIGPIPE);
+    let before = signal.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let wrote = write(pipe, bytes);
+    if wrote == Err(Errno::EPIPE) && !before.contains(Signal::SIGPIPE) {
+        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the set and the time live until the call returns; nothing is written.
+        unsafe { libc::sigtimedwait(signal.as_ref(), std::ptr::null_mut(), &raw const none) };
+    }
+    before.thread_set_mask()?;
+    wrote
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{SigHandler, signal};
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    #[test]
+    fn a_worker_that_is_gone_costs_an_error_and_no_signal() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        drop(reader);
+        // SAFETY: the child makes system calls alone, and ends by _exit.
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            // SAFETY: as above.
+            nix::unistd::ForkResult::Child => unsafe {
+                let set = signal(Signal::SIGPIPE, SigHandler::SigDfl);
+                let told = write_quietly(&writer, b"1") == Err(Errno::EPIPE);
+                libc::_exit(if set.is_ok() && told { 7 } else { 1 })
+            },
+            nix::unistd::ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 7)));
+            }
+        }
     }
 }

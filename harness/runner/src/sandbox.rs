@@ -59,8 +59,6 @@ impl Builder {
 /// A place where untrusted Ruby runs: a zygote, and a fresh worker for every evaluation. One
 /// evaluation at a time; several sandboxes go side by side, one for each tenant.
 ///
-/// The embedding program must ignore SIGPIPE, as every Rust program does from its start.
-///
 /// ```no_run
 /// let mut sandbox = mruby_runner::Sandbox::builder().build()?;
 /// let outcome = sandbox.eval("puts 'hello'; 6 * 7")?;
