@@ -1,9 +1,10 @@
 //! What a seccomp filter must do, on paper.
 //!
 //! This crate is the oracle. It holds classic BPF as seccomp accepts it ([`bpf`]), the actions and
-//! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), and the experiment
-//! language ([`experiment`]) with its paper interpreter ([`mod@expect`]). It speaks of kernels by
-//! their [`traits`]: probed features and quirks, never by their release numbers.
+//! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), what policies mean
+//! ([`policy`]), and the experiment language ([`experiment`]) with its paper interpreter
+//! ([`mod@expect`]). It speaks of kernels by their [`traits`]: probed features and quirks, never by
+//! their release numbers.
 //!
 //! It does no I/O, holds no unsafe code and depends on nothing else of the project.
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod bpf;
 pub mod expect;
 pub mod experiment;
 pub mod observation;
+pub mod policy;
 pub mod traits;
 
 pub use abi::Abi;
