@@ -2,6 +2,7 @@
 
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::bpf::{self, Filter, Insn};
+use atlas_model::experiment::effects::Effect;
 use atlas_model::experiment::{
     Call, Disposition, Experiment, Install, Op, Program, Step, TaskId, Via, layout,
 };
@@ -132,10 +133,48 @@ impl Script {
         self.op(Op::Thread { child })
     }
 
+    /// Makes a process that shares what these bits name (`atlas_model::experiment::SHARES`), and goes
+    /// on with the same task.
+    #[must_use]
+    pub fn clone_with(self, child: TaskId, shares: u64) -> Self {
+        self.op(Op::Clone { child, shares })
+    }
+
+    /// Executes the guest binary anew.
+    #[must_use]
+    pub fn exec(self) -> Self {
+        self.op(Op::Exec)
+    }
+
+    /// The world is watched.
+    #[must_use]
+    pub fn watch(mut self) -> Self {
+        self.experiment.watch = true;
+        self
+    }
+
+    /// An effect's call with its scratch memory, by the script's ABI.
+    ///
+    /// # Panics
+    /// When there is no such effect, or none by this ABI.
+    #[must_use]
+    pub fn effect(mut self, name: &str) -> Self {
+        let effect = Effect::by_name(name).unwrap_or_else(|| panic!("there is no effect `{name}`"));
+        let call = effect.call(self.abi).unwrap_or_else(|| panic!("`{name}` has no call by {}", self.abi));
+        self.experiment.memory.extend(effect.memory(self.abi));
+        self.op(Op::Call(call))
+    }
+
     /// Sets what SIGSYS does.
     #[must_use]
     pub fn sigsys(self, disposition: Disposition) -> Self {
         self.op(Op::Sigsys(disposition))
+    }
+
+    /// Blocks SIGSYS.
+    #[must_use]
+    pub fn mask_sigsys(self) -> Self {
+        self.op(Op::MaskSigsys { block: true })
     }
 
     /// The filter that answers one call of one ABI with an action and allows everything else.

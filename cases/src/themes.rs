@@ -5,6 +5,7 @@ mod arguments;
 mod arithmetic;
 mod attach;
 mod checker;
+mod effects;
 mod errno;
 mod errors;
 pub mod inherit;
@@ -32,6 +33,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     checker::CASES,
     limits::CASES,
     errno::CASES,
+    effects::CASES,
     trap::CASES,
     kill::CASES,
     stacking::CASES,

@@ -147,6 +147,7 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
         Feature::StatusSeccomp => {
             Choreography(stages::status_seccomp, |facts| Some(fact(facts, "mode")? == 0))
         }
+        Feature::StatusUmask => Choreography(stages::status_umask, |facts| Some(fact(facts, "lines")? == 1)),
         Feature::StatusFilters => {
             Choreography(stages::status_filters, |facts| Some(fact(facts, "count")? == 0))
         }

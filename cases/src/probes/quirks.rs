@@ -5,7 +5,7 @@ use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
 use crate::themes::{notify, proc, ptrace};
 use atlas_model::bpf::{self, Insn, op};
-use atlas_model::experiment::{Program, Via};
+use atlas_model::experiment::{CLONE_VM, Program, Via};
 use atlas_model::observation::Observation;
 use atlas_model::traits::Quirk;
 use atlas_model::{Abi, Action, Experiment};
@@ -137,6 +137,17 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
             Choreography(notify::observe_order, |facts| Some(fact(facts, "received first")? == 2))
         }
         Quirk::ZombieHoldsFilter => Choreography(stages::zombie, |facts| Some(fact(facts, "hung up")? == 0)),
+        Quirk::DumpKillsSharers => Experiment(
+            || {
+                let script = script().clone_with(1, CLONE_VM).task(1);
+                let script = script.filter(Script::on(NATIVE, "getppid", Action::Trap(0)));
+                script.call("getppid", []).task(0).call("gettid", []).done()
+            },
+            |seen| {
+                let killed = value(seen, 1) == Some(0) && signal(seen, 1) == Some(31);
+                killed.then(|| signal(seen, 0) == Some(31))
+            },
+        ),
         Quirk::NumberHighBitsRefused => {
             Experiment(|| script().number(1 << 32 | 110, []).done(), |seen| Some(last(seen)? == -38))
         }

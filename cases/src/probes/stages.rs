@@ -20,6 +20,11 @@ pub(super) fn status_filters(stage: &Stage) {
     stage.fact("count", status("/proc/self/status", "Seccomp_filters"));
 }
 
+pub(super) fn status_umask(stage: &Stage) {
+    let status = sys::read_file("/proc/self/status").unwrap_or_default();
+    stage.fact("lines", status.lines().filter(|line| line.starts_with("Umask:")).count() as i64);
+}
+
 pub(super) fn jit(stage: &Stage) {
     let write = |value: &str| match std::fs::write(JIT, value) {
         Ok(()) => 0,

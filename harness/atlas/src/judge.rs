@@ -6,6 +6,7 @@ use atlas_cases::{Body, Case, Probe, Subject, facts_text};
 use atlas_model::expect::{self, Difference, Expectation, Value, compare, leans_on};
 use atlas_model::observation::{End, Observation, StepSeen};
 use atlas_model::traits::{Kind, Quirk, Series, Traits};
+use atlas_model::world::Change;
 use atlas_model::{Abi, Experiment};
 use atlas_vm::{Lost, Reason};
 use atlas_wire::{Fact, Item, Outcome};
@@ -258,6 +259,7 @@ impl<'a> Work<'a> {
                 experiment,
                 |step| expectation.steps[step].to_text(),
                 |task| expectation.tasks[task].to_text(),
+                expectation.world.as_deref(),
             ),
         }
     }
@@ -271,8 +273,13 @@ fn explained(quirks: &[Quirk]) -> String {
     quirks.iter().map(sentence).collect::<Vec<_>>().join("\n")
 }
 
-/// One line a step, then one a task.
-fn lines(experiment: &Experiment, step: impl Fn(usize) -> String, task: impl Fn(usize) -> String) -> String {
+/// One line a step, then one a task, then one a change in the world where it was watched.
+fn lines(
+    experiment: &Experiment,
+    step: impl Fn(usize) -> String,
+    task: impl Fn(usize) -> String,
+    world: Option<&[Change]>,
+) -> String {
     let mut lines: Vec<String> = experiment
         .steps
         .iter()
@@ -280,6 +287,14 @@ fn lines(experiment: &Experiment, step: impl Fn(usize) -> String, task: impl Fn(
         .map(|(index, of)| format!("{index:3}  task {}  {}: {}", of.task, of.op.to_text(), step(index)))
         .collect();
     lines.extend((0..experiment.tasks()).map(|index| format!("task {index}: {}", task(index))));
+    match world.filter(|_| experiment.watch) {
+        Some([]) => lines.push("world: unchanged".into()),
+        world => {
+            lines.extend(
+                world.unwrap_or_default().iter().map(|change| format!("world: {}", change.to_text())),
+            );
+        }
+    }
     lines.join("\n")
 }
 
@@ -302,11 +317,12 @@ fn experiment_texts(experiment: &Experiment, expectation: &Expectation, seen: &O
         (!step.why.is_empty()).then(|| format!("{index:3}  {}", step.why))
     };
     Texts {
-        observed: lines(experiment, step, task),
+        observed: lines(experiment, step, task, Some(&seen.world)),
         expected: lines(
             experiment,
             |index| expectation.steps[index].to_text(),
             |index| expectation.tasks[index].to_text(),
+            expectation.world.as_deref(),
         ),
         decided: expectation.steps.iter().enumerate().filter_map(decided).collect::<Vec<_>>().join("\n"),
         differences: differences

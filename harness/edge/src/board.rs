@@ -40,6 +40,8 @@ pub struct Board {
     turn: AtomicU32,
     /// The number of steps.
     total: AtomicU32,
+    /// 0: the first task is not ready; 1: it waits; 2: it may begin. For watched experiments only.
+    gate: AtomicU32,
     /// Tasks that have run into the end of the experiment, a bit each.
     alive: AtomicU32,
     /// A counter a task, which goes on while the task waits.
@@ -76,8 +78,28 @@ impl Board {
             tid_word(task as u8).store(0, SeqCst);
         }
         self.alive.store(0, SeqCst);
+        self.gate.store(0, SeqCst);
         self.total.store(steps as u32, SeqCst);
         self.turn.store(0, SeqCst);
+    }
+
+    /// The first task waits until it may begin. It yields, for no filter is attached yet.
+    pub fn wait_at_gate(&self) {
+        self.gate.store(1, SeqCst);
+        while self.gate.load(SeqCst) != 2 {
+            crate::sys::pause();
+        }
+    }
+
+    /// Whether the first task waits at the gate.
+    #[must_use]
+    pub fn at_gate(&self) -> bool {
+        self.gate.load(SeqCst) == 1
+    }
+
+    /// Lets the first task begin.
+    pub fn open_gate(&self) {
+        self.gate.store(2, SeqCst);
     }
 
     /// The step that may run now.

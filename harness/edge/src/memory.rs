@@ -2,6 +2,7 @@
 
 use crate::{stub, sys};
 use atlas_model::experiment::{MAX_TASKS, layout};
+use std::ffi::CStr;
 
 /// Maps anonymous memory, readable and writable, at exactly this address.
 ///
@@ -14,15 +15,47 @@ pub fn map_fixed(address: u64, length: u64, shared: bool) -> Result<(), i64> {
     Ok(())
 }
 
+/// The file behind board and scratch area, so that an image that a task executes can map them too.
+const SHARED: &CStr = c"/.shared";
+
 /// Maps everything that experiments need. To be called once, before the first experiment.
 ///
 /// # Errors
 /// The errno of the call that failed, negated.
 pub fn map_all() -> Result<(), i64> {
+    let _ = std::fs::remove_file("/.shared");
+    let file = sys::ok(sys::open(SHARED, libc::O_RDWR | libc::O_CREAT))?;
+    let length = layout::BOARD_LEN + layout::SCRATCH_LEN;
+    sys::ok(sys::number(libc::SYS_ftruncate, [file as u64, length, 0, 0, 0, 0]))?;
+    // A task that is nobody may execute an image as well.
+    sys::ok(sys::number(libc::SYS_fchmod, [file as u64, 0o666, 0, 0, 0, 0]))?;
+    map_with(file as i32)
+}
+
+/// Maps everything in an image that a task executed.
+///
+/// # Errors
+/// The errno of the call that failed, negated.
+pub(crate) fn map_again() -> Result<(), i64> {
+    map_with(sys::ok(sys::open(SHARED, libc::O_RDWR))? as i32)
+}
+
+fn map_with(file: i32) -> Result<(), i64> {
     stub::map()?;
-    map_fixed(layout::BOARD, layout::BOARD_LEN, true)?;
-    map_fixed(layout::SCRATCH, layout::SCRATCH_LEN, true)?;
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let parts =
+        [(layout::BOARD, layout::BOARD_LEN, 0), (layout::SCRATCH, layout::SCRATCH_LEN, layout::BOARD_LEN)];
+    for (address, length, offset) in parts {
+        sys::ok(sys::mmap(address, length, protection, flags, file, offset))?;
+    }
+    let _ = sys::number(libc::SYS_close, [file as u64, 0, 0, 0, 0, 0]);
     map_fixed(layout::STACKS, layout::STACK_LEN * MAX_TASKS as u64, false)
+}
+
+/// Maps the pages of the watched window that are there at the start.
+pub(crate) fn map_window() {
+    let _ = map_fixed(layout::WINDOW, layout::WINDOW_MAPPED * layout::PAGE, false);
 }
 
 /// Zeroes the scratch area and puts an experiment's bytes into it; what lies outside is dropped.

@@ -2,8 +2,9 @@
 //! that are gone, ends what outstays its time, and reads the board.
 
 use crate::board::{board, tid_word};
-use crate::{memory, sys, task};
-use atlas_model::experiment::{Experiment, FORK_FLAGS, MAX_STEPS, MAX_TASKS, Op, layout};
+use crate::world::{self, Watch};
+use crate::{memory, resume, sys, task};
+use atlas_model::experiment::{Experiment, FORK_FLAGS, MAX_STEPS, MAX_TASKS, Op, SHARES, TaskId, layout};
 use atlas_model::observation::{End, Observation, TaskSeen};
 use core::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -38,22 +39,43 @@ pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Res
     let total = experiment.steps.len();
     memory::fill_scratch(&experiment.memory);
     board().reset(total);
+    if experiment.steps.iter().any(|step| step.op == Op::Exec) {
+        resume::store(experiment)?;
+    }
+    let mut watched = if experiment.watch { Some(Watch::begin()?) } else { None };
     task::set_current(experiment);
     let deadline = Instant::now() + limit;
 
     let tid = sys::fork_with(FORK_FLAGS & !CLONE_PARENT, layout::tid_word(0));
     if tid == 0 {
         sys::prepare_descriptors(close);
+        if experiment.watch {
+            world::furnish();
+            board().wait_at_gate();
+        }
         task::run(experiment, 0)
     }
     if tid < 0 {
         return Err(format!("the first task could not be made: errno {}", -tid));
     }
     known[0].tid = tid as i32;
+    if let Some(watched) = &mut watched {
+        while !board().at_gate() && Instant::now() < deadline {
+            sys::pause();
+        }
+        watched.before(known[0].tid);
+        board().open_gate();
+    }
     let in_time = watch(experiment, &mut known, deadline);
     note_made(&mut known);
     let late = if in_time { None } else { holder(experiment) };
-    let observation = read(&known, total, late);
+    let mut observation = read(&known, total, late);
+    if let Some(watched) = watched {
+        let living = observation.tasks.iter().enumerate().filter(|(_, task)| task.end == End::Alive);
+        // After `execve` a thread goes by its leader's id: the word on the board has it.
+        let tid = |task: usize| (task as TaskId, tid_word(task as u8).load(SeqCst));
+        observation.world = watched.after(living.map(|(task, _)| tid(task)));
+    }
     sys::kill_everything(known.iter().map(|task| task.tid));
     Ok(observation)
 }
@@ -68,11 +90,13 @@ fn plan(experiment: &Experiment) -> Result<Vec<Known>, String> {
         let Some(maker) = known.get(usize::from(step.task)) else {
             return Err(format!("step {index} belongs to task {}, which no earlier step makes", step.task));
         };
-        let (child, leader) = match step.op {
-            Op::Fork { child } => (usize::from(child), usize::from(child)),
-            Op::Thread { child } => (usize::from(child), maker.leader),
-            _ => continue,
-        };
+        if let Op::Clone { shares, .. } = step.op
+            && shares & !SHARES != 0
+        {
+            return Err(format!("step {index} shares {shares:#x}, which is more than {SHARES:#x}"));
+        }
+        let Some(child) = step.op.makes().map(usize::from) else { continue };
+        let leader = if matches!(step.op, Op::Thread { .. }) { maker.leader } else { child };
         if child != known.len() || child >= MAX_TASKS {
             return Err(format!("step {index} makes task {child}; the next number is {}", known.len()));
         }
@@ -88,7 +112,10 @@ fn holder(experiment: &Experiment) -> Option<usize> {
 
 /// Waits until the last step is over. Returns false when time ran out first.
 fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> bool {
-    let alone = known.len() == 1;
+    let alone = known.len() == 1 && !experiment.watch;
+    // Here tasks may end though it is not their turn, and are to be seen doing so.
+    let ends_others = |op: &Op| matches!(op, Op::Clone { .. } | Op::Exec);
+    let patient = experiment.watch || experiment.steps.iter().any(|step| ends_others(&step.op));
     loop {
         let now = Instant::now();
         if now >= deadline {
@@ -108,7 +135,7 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
             }
             board().pass_on(board().turn() + 1);
         }
-        if board().over() {
+        if board().over() && (!patient || known.iter().enumerate().all(is_settled)) {
             return true;
         }
     }
@@ -119,6 +146,11 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
 fn is_gone(task: &Known) -> bool {
     let unmade = |step| board().turn() > step && board().returned(step).is_none_or(|tid| tid <= 0);
     task.end.is_some() || task.made_by.is_some_and(unmade)
+}
+
+/// Whether it is known of a task how it stands at the end.
+fn is_settled((task, known): (usize, &Known)) -> bool {
+    known.tid == 0 || known.end.is_some() || board().is_alive(task as u8)
 }
 
 fn note_made(known: &mut [Known]) {
@@ -145,7 +177,12 @@ fn note_process_end(known: &mut [Known], pid: i32, end: End) {
 /// the process is reaped.
 fn note_thread_ends(known: &mut [Known]) {
     for task in 0..known.len() {
-        if known[task].tid == 0 || known[task].end.is_some() || tid_word(task as u8).load(SeqCst) != 0 {
+        if known[task].tid == 0 || known[task].end.is_some() {
+            continue;
+        }
+        if tid_word(task as u8).load(SeqCst) != 0 {
+            // An image that was executed anew has its word back.
+            known[task].cleared = None;
             continue;
         }
         let beats = (0..known.len())
@@ -170,5 +207,9 @@ fn read(known: &[Known], steps: usize, late: Option<usize>) -> Observation {
         };
         TaskSeen { tid: this.tid, pid: known[this.leader].tid, end }
     });
-    Observation { tasks: tasks.collect(), steps: (0..steps).map(|step| board().seen(step)).collect() }
+    Observation {
+        tasks: tasks.collect(),
+        steps: (0..steps).map(|step| board().seen(step)).collect(),
+        world: Vec::new(),
+    }
 }

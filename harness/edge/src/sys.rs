@@ -4,6 +4,7 @@
 use atlas_model::experiment::layout;
 use atlas_model::observation::End;
 use atlas_model::{Filter, Insn};
+use core::sync::atomic::AtomicI32;
 use std::ffi::CStr;
 use std::time::Duration;
 
@@ -135,6 +136,19 @@ pub fn read_file(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
+/// sched_yield(2).
+pub fn pause() {
+    let _ = number(libc::SYS_sched_yield, [0; 6]);
+}
+
+/// Makes the calling thread's word the one that the kernel clears when it ends, and gives its
+/// thread id (set_tid_address(2)).
+#[must_use]
+pub fn clear_at_end(word: &'static AtomicI32) -> i32 {
+    // SAFETY: the word lives for ever, and the kernel writes it as one word.
+    unsafe { raw(libc::SYS_set_tid_address, [word.as_ptr() as u64, 0, 0, 0, 0, 0]) as i32 }
+}
+
 /// Ends the process at once.
 pub fn exit(status: i32) -> ! {
     loop {
@@ -142,6 +156,69 @@ pub fn exit(status: i32) -> ! {
         // SAFETY: a filter may have answered the call; a fault ends the process all the same.
         unsafe { core::arch::asm!("ud2") }
     }
+}
+
+/// A signal set as the kernel takes it.
+pub(crate) const fn signal_set(signals: &[u32]) -> u64 {
+    let mut set = 0;
+    let mut index = 0;
+    while index < signals.len() {
+        set |= 1 << (signals[index] - 1);
+        index += 1;
+    }
+    set
+}
+
+/// Blocks or unblocks signals.
+pub(crate) fn block_signals(set: u64, block: bool) {
+    let how = if block { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    // SAFETY: the set lives until the call returns and has the kernel's eight bytes.
+    let _ = unsafe { raw(libc::SYS_rt_sigprocmask, [how as u64, (&raw const set) as u64, 0, 8, 0, 0]) };
+}
+
+/// The blocked signals that wait for this thread or its process.
+pub(crate) fn pending_signals() -> u64 {
+    let mut set = 0_u64;
+    // SAFETY: the set lives until the call returns and has the kernel's eight bytes.
+    let _ = unsafe { raw(libc::SYS_rt_sigpending, [(&raw mut set) as u64, 8, 0, 0, 0, 0]) };
+    set
+}
+
+/// Takes the blocked signals of a set that wait, and forgets them.
+pub(crate) fn drop_signals(set: u64) {
+    let at_once = [0_u64; 2];
+    // SAFETY: both live until the call returns; no siginfo is asked for.
+    while unsafe {
+        raw(libc::SYS_rt_sigtimedwait, [(&raw const set) as u64, 0, at_once.as_ptr() as u64, 8, 0, 0])
+    } > 0
+    {}
+}
+
+/// The host name.
+pub(crate) fn hostname() -> String {
+    // SAFETY: all-zero is a valid utsname, and uname fills it with NUL-terminated strings.
+    let name = unsafe {
+        let mut names: libc::utsname = core::mem::zeroed();
+        libc::uname(&raw mut names);
+        names.nodename
+    };
+    let bytes: Vec<u8> = name.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// sethostname(2).
+pub(crate) fn set_hostname(name: &str) {
+    // SAFETY: the name lives until the call returns, and its length is the true one.
+    let _ = unsafe { raw(libc::SYS_sethostname, [name.as_ptr() as u64, name.len() as u64, 0, 0, 0, 0]) };
+}
+
+/// How many bytes wait in a pipe.
+pub(crate) fn waiting_bytes(pipe: &std::fs::File) -> u32 {
+    let mut bytes = 0_i32;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(pipe);
+    // SAFETY: the word lives until the call returns.
+    let _ = unsafe { raw(libc::SYS_ioctl, [fd as u64, libc::FIONREAD, (&raw mut bytes) as u64, 0, 0, 0]) };
+    bytes.max(0) as u32
 }
 
 /// Blocks SIGCHLD, so that [`wait_for_child_signal`] does not miss one.

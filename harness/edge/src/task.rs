@@ -4,10 +4,11 @@
 //! neither allocates nor calls into libc, and reports through the [`crate::board`].
 
 use crate::board::board;
-use crate::{stub, sys};
+use crate::{resume, stub, sys};
 use atlas_model::Abi;
 use atlas_model::experiment::{
-    Call, Disposition, Experiment, FORK_FLAGS, Install, Op, Program, THREAD_FLAGS, TaskId, Via, layout,
+    CLONE_VM, Call, Disposition, Experiment, FORK_FLAGS, Install, Op, Program, THREAD_FLAGS, TaskId, Via,
+    layout,
 };
 use atlas_model::observation::Sigsys;
 use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
@@ -44,11 +45,9 @@ pub(crate) fn run(experiment: &Experiment, me: TaskId) -> ! {
         }
         board.reach(index);
         let value = match &step.op {
-            Op::Fork { child } => match fork(*child) {
-                0 => run(experiment, *child),
-                other => other,
-            },
-            op => take(op),
+            Op::Fork { child } => fork(experiment, *child, 0),
+            Op::Clone { child, shares } if shares & CLONE_VM == 0 => fork(experiment, *child, *shares),
+            op => take(op, me),
         };
         board.give(index, value);
         board.pass_on(index + 1);
@@ -57,7 +56,8 @@ pub(crate) fn run(experiment: &Experiment, me: TaskId) -> ! {
         board.beat(me);
     }
     board.say_alive(me);
-    if experiment.steps.iter().all(|step| step.task == 0 && !makes_task(&step.op)) {
+    let alone = || experiment.steps.iter().all(|step| step.task == 0 && step.op.makes().is_none());
+    if !experiment.watch && alone() {
         // Alone: ends itself at once, by a fault because no call may be possible.
         // SAFETY: `ud2` raises SIGILL, whose disposition nobody changes.
         unsafe { core::arch::asm!("ud2", options(noreturn)) }
@@ -67,29 +67,31 @@ pub(crate) fn run(experiment: &Experiment, me: TaskId) -> ! {
     }
 }
 
-fn makes_task(op: &Op) -> bool {
-    matches!(op, Op::Fork { .. } | Op::Thread { .. })
-}
-
 fn plain(nr: libc::c_long, args: [u64; 6]) -> Call {
     Call { abi: Abi::X86_64, nr: nr as u64, args }
 }
 
-fn fork(child: TaskId) -> i64 {
+/// The maker gets the call's result; the child takes its steps and does not come back.
+fn fork(experiment: &Experiment, child: TaskId, shares: u64) -> i64 {
     let tid = layout::tid_word(child);
-    let clone = plain(libc::SYS_clone, [FORK_FLAGS, 0, tid, tid, 0, 0]);
+    let clone = plain(libc::SYS_clone, [FORK_FLAGS | shares, 0, tid, tid, 0, 0]);
     // SAFETY: without CLONE_VM this is a fork; both pointers are the child's word on the board.
-    unsafe { stub::call(&clone) }
+    match unsafe { stub::call(&clone) } {
+        0 => run(experiment, child),
+        other => other,
+    }
 }
 
-fn take(op: &Op) -> i64 {
+fn take(op: &Op, me: TaskId) -> i64 {
     let call = match op {
         Op::Call(call) => *call,
         Op::Fork { .. } => unreachable!("the caller forks"),
-        Op::Thread { child } => {
-            let tid = layout::tid_word(*child);
-            let stack = stub::prepare_thread(*child);
-            plain(libc::SYS_clone, [THREAD_FLAGS, stack, tid, tid, 0, 0])
+        Op::Thread { child } => on_own_stack(THREAD_FLAGS, *child),
+        Op::Clone { child, shares } => on_own_stack(FORK_FLAGS | shares, *child),
+        Op::Exec => {
+            resume::prepare(me);
+            let pointers = [layout::EXEC_PATH, layout::EXEC_ARGV, layout::EXEC_ENVP, 0, 0, 0];
+            plain(libc::SYS_execve, pointers)
         }
         Op::Install(install) => prepare_install(install),
         Op::Sigsys(disposition) => {
@@ -110,6 +112,11 @@ fn take(op: &Op) -> i64 {
     // SAFETY: pointers of the steps above lie in the board; those of a plain call are the
     // experiment's, which may at worst hurt this task, and its supervisor is prepared for that.
     unsafe { stub::call(&call) }
+}
+
+fn on_own_stack(flags: u64, child: TaskId) -> Call {
+    let tid = layout::tid_word(child);
+    plain(libc::SYS_clone, [flags, stub::prepare_thread(child), tid, tid, 0, 0])
 }
 
 /// The kernel's `struct sock_fprog`.

@@ -9,11 +9,15 @@ mod serve;
 mod setup;
 
 use atlas_cases::themes::inherit;
+use atlas_edge::resume;
 use link::Link;
 
 fn main() -> std::process::ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(inherit::AFTER_EXEC) {
-        return std::process::ExitCode::from(inherit::after_exec());
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some(inherit::AFTER_EXEC) => return std::process::ExitCode::from(inherit::after_exec()),
+        Some(resume::ARGUMENT) => resume::resume(&words.next().unwrap_or_default()),
+        _ => {}
     }
     if std::process::id() != 1 {
         eprintln!("atlas-guest is PID 1 of a guest and does nothing anywhere else; run `atlas run`");

@@ -1,6 +1,6 @@
 //! What has to be there before the first request.
 
-use atlas_edge::{memory, sys};
+use atlas_edge::{memory, resume, sys};
 use std::ffi::CString;
 
 /// Mounts what experiments look at and maps what they use. A file system that the kernel does not
@@ -11,19 +11,9 @@ pub(crate) fn machine() -> Result<(), String> {
     }
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
-    restore_signals();
+    resume::restore_signals();
     sys::hold_child_signals();
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
-}
-
-/// Rust's runtime handles faults and ignores SIGPIPE; tasks inherit that, and shall not.
-fn restore_signals() {
-    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGPIPE] {
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe {
-            libc::signal(signal, libc::SIG_DFL);
-        }
-    }
 }
 
 fn mount(kind: &str, place: &str) {

@@ -7,8 +7,10 @@
 mod compare;
 mod install;
 mod judge;
+mod lives;
 mod machine;
 mod native;
+mod world;
 
 pub use compare::{Difference, compare};
 pub use judge::dialect;
@@ -18,6 +20,7 @@ use crate::Experiment;
 use crate::TaskId;
 use crate::observation::{End, Sigsys};
 use crate::traits::{Quirk, Traits};
+use crate::world::Change;
 
 /// What must be seen of an experiment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,9 @@ pub struct Expectation {
     pub steps: Vec<StepExpected>,
     /// How each task must end, by task number.
     pub tasks: Vec<End>,
+    /// What must have changed in the world. `None` where nobody watches it, or where a call ran of
+    /// which the model does not know what it does.
+    pub world: Option<Vec<Change>>,
 }
 
 /// What must be seen of one step.

@@ -6,8 +6,9 @@
 //!
 //! Everything a filter can see is fixed by the experiment: calls go through a stub at a fixed
 //! address ([`layout`]), pointers go into a scratch area at a fixed address, descriptors have
-//! fixed numbers.
+//! fixed numbers. A watched experiment tells besides what its calls changed ([`crate::world`]).
 
+pub mod effects;
 mod text;
 
 use crate::{Abi, Filter};
@@ -78,6 +79,62 @@ pub mod layout {
     pub const FD_CLOSED: u64 = 999;
     /// How many bytes wait in [`FD_READ`] at the start.
     pub const PIPE_BYTES: u64 = 64;
+    /// The path [`super::Op::Exec`] hands to `execve`.
+    pub const EXEC_PATH: u64 = BOARD + 0x200;
+    /// Its arguments.
+    pub const EXEC_ARGV: u64 = BOARD + 0x240;
+    /// Its environment, which is empty.
+    pub const EXEC_ENVP: u64 = BOARD + 0x260;
+
+    /// The directory that watched experiments watch. It and what it holds at the start are made anew
+    /// for each: [`SEED_FILES`] and [`SEED_DIRECTORIES`].
+    pub const WORLD: &str = "/world";
+    /// Files of [`SEED_LENGTH`] bytes that root owns and everybody may write.
+    pub const SEED_FILES: [&str; 11] = [
+        "to-unlink",
+        "to-unlinkat",
+        "to-rename",
+        "to-renameat",
+        "to-link",
+        "to-chmod",
+        "to-fchmodat",
+        "to-truncate",
+        FCHMOD,
+        FTRUNCATE,
+        PWRITE,
+    ];
+    /// Length of each of the files.
+    pub const SEED_LENGTH: u64 = 4;
+    /// Mode of each of the files.
+    pub const SEED_MODE: u32 = 0o666;
+    /// Directories that root owns, with mode 755.
+    pub const SEED_DIRECTORIES: [&str; 2] = ["to-rmdir", "to-enter"];
+    /// The file of [`FD_FCHMOD`].
+    pub const FCHMOD: &str = "to-fchmod";
+    /// The file of [`FD_FTRUNCATE`].
+    pub const FTRUNCATE: &str = "to-ftruncate";
+    /// The file of [`FD_PWRITE`].
+    pub const PWRITE: &str = "to-pwrite";
+    /// A descriptor to close, in watched experiments: the read end of the pipe of [`FD_READ`].
+    pub const FD_CLOSE: u64 = 120;
+    /// [`FCHMOD`], open for reading and writing, in watched experiments.
+    pub const FD_FCHMOD: u64 = 121;
+    /// [`FTRUNCATE`], likewise.
+    pub const FD_FTRUNCATE: u64 = 122;
+    /// [`PWRITE`], likewise.
+    pub const FD_PWRITE: u64 = 123;
+    /// The lowest descriptor that is free in watched experiments; all are from there to [`FD_READ`].
+    pub const FD_FREE: u64 = 3;
+    /// The umask of watched experiments.
+    pub const UMASK: u32 = 0o022;
+    /// The watched addresses.
+    pub const WINDOW: u64 = 0x5800_0000;
+    /// How many pages of them are watched.
+    pub const WINDOW_PAGES: u64 = 16;
+    /// How many of them are mapped at the start, readable and writable.
+    pub const WINDOW_MAPPED: u64 = 2;
+    /// Length of a page in bytes.
+    pub const PAGE: u64 = 4096;
 }
 
 /// An experiment: steps in one total order.
@@ -87,13 +144,26 @@ pub struct Experiment {
     pub memory: Vec<(u32, Vec<u8>)>,
     /// The steps. Step `i + 1` starts when step `i` has returned or its task has ended.
     pub steps: Vec<Step>,
+    /// Whether to watch the [`crate::world`] and report what changed in it.
+    pub watch: bool,
 }
 
 impl Experiment {
     /// How many tasks it has, those included that may never be made.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        1 + self.steps.iter().filter(|step| matches!(step.op, Op::Fork { .. } | Op::Thread { .. })).count()
+        1 + self.steps.iter().filter(|step| step.op.makes().is_some()).count()
+    }
+}
+
+impl Op {
+    /// The task that the step makes.
+    #[must_use]
+    pub fn makes(&self) -> Option<TaskId> {
+        match self {
+            Self::Fork { child } | Self::Thread { child } | Self::Clone { child, .. } => Some(*child),
+            _ => None,
+        }
     }
 }
 
@@ -119,6 +189,22 @@ pub enum Op {
         /// The new task.
         child: TaskId,
     },
+    /// Makes a process by `clone` that shares some of what its maker has, as a call that filters
+    /// see: [`FORK_FLAGS`] and these.
+    Clone {
+        /// The new task.
+        child: TaskId,
+        /// Bits of [`SHARES`]. `CLONE_SIGHAND` without `CLONE_VM` is answered with EINVAL.
+        shares: u64,
+    },
+    /// Executes the guest binary again, by `execve`, as a call that filters see. It maps what
+    /// experiments refer to anew, all but the watched window, and the task takes its later steps. The
+    /// other threads of the process are gone. The step returns 0.
+    ///
+    /// Between the two the new image makes the calls of a static binary that starts. The filters
+    /// and limits in force must leave these alone, in any number: [`EXEC_NEEDS`]. It is for whoever
+    /// writes the experiment to see to that; the model takes it for granted.
+    Exec,
     /// Attaches a filter.
     Install(Install),
     /// Makes one syscall.
@@ -140,6 +226,21 @@ pub const FORK_FLAGS: u64 = 0x8000 | 0x10_0000 | 0x20_0000 | 17;
 /// Flags of [`Op::Thread`]: `CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 /// CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID`.
 pub const THREAD_FLAGS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
+
+/// `CLONE_VM`: the memory is shared.
+pub const CLONE_VM: u64 = 0x100;
+/// `CLONE_FS`: working directory and umask are shared.
+pub const CLONE_FS: u64 = 0x200;
+/// `CLONE_FILES`: the table of descriptors is shared.
+pub const CLONE_FILES: u64 = 0x400;
+/// `CLONE_SIGHAND`: what signals do is shared.
+pub const CLONE_SIGHAND: u64 = 0x800;
+/// What [`Op::Clone`] may share.
+pub const SHARES: u64 = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
+
+/// What the guest binary calls, by the native ABI, from `execve` to its next step: the C library's
+/// and the language's start-up, then the mappings of the experiment.
+pub const EXEC_NEEDS: [&str; 1] = ["mmap"];
 
 /// One syscall: number, six arguments, ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

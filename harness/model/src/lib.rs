@@ -3,7 +3,7 @@
 //! This crate is the oracle. It holds classic BPF as seccomp accepts it ([`bpf`]), the actions and
 //! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), what policies mean
 //! ([`policy`]), and the experiment language ([`experiment`]) with its paper interpreter
-//! ([`mod@expect`]). It speaks of kernels by their [`traits`]: probed features and quirks, never by
+//! ([`mod@expect`]) and the world that its calls change ([`world`]). It speaks of kernels by their [`traits`]: probed features and quirks, never by
 //! their release numbers.
 //!
 //! It does no I/O, holds no unsafe code and depends on nothing else of the project.
@@ -17,6 +17,7 @@ pub mod experiment;
 pub mod observation;
 pub mod policy;
 pub mod traits;
+pub mod world;
 
 pub use abi::Abi;
 pub use action::Action;

@@ -1,5 +1,6 @@
 //! What an experiment saw, as plain data.
 
+use crate::world::Change;
 use serde::{Deserialize, Serialize};
 
 /// What an experiment saw on a kernel.
@@ -9,6 +10,8 @@ pub struct Observation {
     pub steps: Vec<StepSeen>,
     /// One entry a task, by task number.
     pub tasks: Vec<TaskSeen>,
+    /// What changed in the world, where it was watched; see [`crate::world::changes`].
+    pub world: Vec<Change>,
 }
 
 /// What was seen of one step.

@@ -23,7 +23,7 @@ fn on_getppid(word: u32) -> Vec<Insn> {
 }
 
 fn experiment(steps: Vec<Step>) -> Experiment {
-    Experiment { memory: Vec::new(), steps }
+    Experiment { steps, ..Experiment::default() }
 }
 
 fn last(experiment: &Experiment, traits: &Traits) -> Option<Value> {

@@ -5,6 +5,8 @@ pub const MAX: i64 = 4095;
 
 /// `EPERM`.
 pub const EPERM: i64 = 1;
+/// `ENOENT`.
+pub const ENOENT: i64 = 2;
 /// `ESRCH`.
 pub const ESRCH: i64 = 3;
 /// `ENXIO`.
@@ -19,6 +21,8 @@ pub const EACCES: i64 = 13;
 pub const EFAULT: i64 = 14;
 /// `EBUSY`.
 pub const EBUSY: i64 = 16;
+/// `EEXIST`.
+pub const EEXIST: i64 = 17;
 /// `EINVAL`.
 pub const EINVAL: i64 = 22;
 /// `ENOSYS`.

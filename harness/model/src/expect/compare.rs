@@ -4,6 +4,7 @@ use super::{Expectation, StepExpected, Value};
 use crate::action::errno;
 use crate::experiment::{MAX_STEPS, MAX_TASKS};
 use crate::observation::{End, Observation, Sigsys, StepSeen, TaskSeen};
+use crate::world::{MAX_CHANGES, changes_text};
 
 /// One thing that was seen otherwise than expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct Difference {
     pub observed: String,
 }
 
+/// What a difference in the world is about.
+const WORLD: &str = "world";
+
 /// Everything in which an observation is not what was expected. An observation with another
 /// number of steps or tasks than the experiment has is one difference: it cannot be held against it.
 #[must_use]
@@ -25,6 +29,7 @@ pub fn compare(expected: &Expectation, observed: &Observation) -> Vec<Difference
         || expected.tasks.len() != observed.tasks.len()
         || observed.steps.len() > MAX_STEPS
         || observed.tasks.len() > MAX_TASKS
+        || observed.world.len() > MAX_CHANGES
     {
         return vec![Difference {
             what: "shape".into(),
@@ -44,6 +49,9 @@ pub fn compare(expected: &Expectation, observed: &Observation) -> Vec<Difference
     }
     for (index, (want, got)) in expected.tasks.iter().zip(&observed.tasks).enumerate() {
         note(format!("task {index}"), want.to_text(), got.end.to_text(), *want == got.end);
+    }
+    if let Some(world) = &expected.world {
+        note(WORLD.into(), changes_text(world), changes_text(&observed.world), *world == observed.world);
     }
     differences
 }

@@ -99,13 +99,21 @@ impl Machine<'_> {
         if flags & flag::TSYNC != 0
             && let Some(other) = self.diverged(id)
         {
-            return if flags & flag::TSYNC_ESRCH != 0 { Err(errno::ESRCH) } else { Ok(Value::TidOf(other)) };
+            return if flags & flag::TSYNC_ESRCH != 0 {
+                Err(errno::ESRCH)
+            } else {
+                Ok(Value::TidOf(self.task(other).identity))
+            };
         }
         self.attach(id, filter, listener);
         if flags & flag::TSYNC != 0 {
             self.synchronise(id);
         }
-        Ok(if listener { Value::Success } else { Value::Exactly(0) })
+        Ok(match listener {
+            true if self.experiment.watch => Value::Exactly(self.open_listener(id)),
+            true => Value::Success,
+            false => Value::Exactly(0),
+        })
     }
 
     fn check_flags(&self, flags: u32) -> Result<(), i64> {

@@ -166,7 +166,7 @@ impl Machine<'_> {
     /// SIGSYS is forced: where it is blocked or ignored the kernel resets it to its default, which
     /// ends the process (kernel/signal.c force_sig_info_to_task).
     fn trap(&mut self, id: TaskId, call: &Call, data: u16) -> Came {
-        let handled = self.process_mut(id).sigsys == Disposition::Record;
+        let handled = self.process(id).sigsys.get() == Disposition::Record;
         if !handled || self.task(id).sigsys_blocked {
             return Came::ProcessEnds(killed_by(signal::SYS));
         }

@@ -1,12 +1,17 @@
 //! Tasks, processes and the walk over the steps.
 
+use super::world::{self, Own};
 use super::{Expectation, StepExpected, Value};
 use crate::Abi;
 use crate::action::Action;
 use crate::bpf::Filter;
-use crate::experiment::{Call, Disposition, Experiment, FORK_FLAGS, Op, THREAD_FLAGS, TaskId, layout};
+use crate::experiment::{
+    CLONE_VM, Call, Disposition, Experiment, FORK_FLAGS, Op, THREAD_FLAGS, TaskId, layout,
+};
 use crate::observation::End;
 use crate::traits::Traits;
+use crate::world::World;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -40,6 +45,8 @@ pub(super) struct Attached {
 pub(super) struct Task {
     /// The task that leads the process.
     pub(super) leader: TaskId,
+    /// The task whose thread id it has: itself, or after `execve` the leader.
+    pub(super) identity: TaskId,
     pub(super) mode: Mode,
     /// Newest last.
     pub(super) filters: Vec<Rc<Attached>>,
@@ -47,15 +54,17 @@ pub(super) struct Task {
     /// CAP_SYS_ADMIN in its user namespace; the first task is root.
     pub(super) privileged: bool,
     pub(super) sigsys_blocked: bool,
+    pub(super) own: Own,
     pub(super) end: Option<End>,
 }
 
 /// A process.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
-    pub(super) sigsys: Disposition,
+    /// What SIGSYS does, which `CLONE_SIGHAND` shares.
+    pub(super) sigsys: Rc<Cell<Disposition>>,
     /// Exit status the leader left when it ended before other threads.
-    leader_end: Option<End>,
+    pub(super) leader_end: Option<End>,
 }
 
 /// How a step's call came out.
@@ -73,9 +82,13 @@ pub(super) struct Machine<'a> {
     pub(super) traits: &'a Traits,
     pub(super) experiment: &'a Experiment,
     pub(super) tasks: BTreeMap<TaskId, Task>,
-    processes: BTreeMap<TaskId, Process>,
+    pub(super) processes: BTreeMap<TaskId, Process>,
     pub(super) attached: usize,
     pub(super) pipe_left: u64,
+    /// The world but for its tasks.
+    pub(super) world: World,
+    /// A call ran of which nobody knows what it did.
+    pub(super) world_unknown: bool,
     /// What the step under way shows.
     pub(super) step: StepExpected,
 }
@@ -90,7 +103,7 @@ pub fn expect(experiment: &Experiment, traits: &Traits) -> Expectation {
         Some(task) => task.end.unwrap_or(End::Alive),
     });
     let tasks = tasks.collect();
-    Expectation { steps, tasks }
+    Expectation { steps, tasks, world: machine.world_changes() }
 }
 
 fn plain(nr: u64, args: [u64; 6]) -> Call {
@@ -101,14 +114,16 @@ impl<'a> Machine<'a> {
     fn new(experiment: &'a Experiment, traits: &'a Traits) -> Self {
         let first = Task {
             leader: 0,
+            identity: 0,
             mode: Mode::Disabled,
             filters: Vec::new(),
             no_new_privs: false,
             privileged: true,
             sigsys_blocked: false,
+            own: Own::first(),
             end: None,
         };
-        let process = Process { sigsys: Disposition::Default, leader_end: None };
+        let process = Process { sigsys: Rc::new(Cell::new(Disposition::Default)), leader_end: None };
         Self {
             traits,
             experiment,
@@ -116,6 +131,8 @@ impl<'a> Machine<'a> {
             processes: BTreeMap::from([(0, process)]),
             attached: 0,
             pipe_left: layout::PIPE_BYTES,
+            world: world::at_start(),
+            world_unknown: false,
             step: StepExpected::default(),
         }
     }
@@ -127,7 +144,10 @@ impl<'a> Machine<'a> {
         }
         self.step.reached = true;
         match self.came_out(id, op) {
-            Came::Back(value) => self.step.returned = Some(value),
+            Came::Back(value) => {
+                self.world_unknown |= value == Value::Any;
+                self.step.returned = Some(value);
+            }
             Came::ThreadEnds(end) => self.end_thread(id, end),
             Came::ProcessEnds(end) => self.end_process(id, end),
         }
@@ -149,7 +169,7 @@ impl<'a> Machine<'a> {
             Op::Sigsys(disposition) => {
                 let call = plain(13, [signal::SYS as u64, layout::SIGACTION, 0, 8, 0, 0]);
                 self.guarded(id, &call, |machine| {
-                    machine.process_mut(id).sigsys = *disposition;
+                    machine.process(id).sigsys.set(*disposition);
                     Value::Exactly(0)
                 })
             }
@@ -163,27 +183,24 @@ impl<'a> Machine<'a> {
             Op::Fork { child } => {
                 let tid = layout::tid_word(*child);
                 let call = plain(56, [FORK_FLAGS, 0, tid, tid, 0, 0]);
-                self.guarded(id, &call, |machine| machine.make(id, *child, true))
+                self.guarded(id, &call, |machine| machine.make_process(id, *child, 0))
             }
             Op::Thread { child } => {
                 let tid = layout::tid_word(*child);
                 let call = plain(56, [THREAD_FLAGS, layout::stack_top(*child), tid, tid, 0, 0]);
-                self.guarded(id, &call, |machine| machine.make(id, *child, false))
+                self.guarded(id, &call, |machine| machine.make_thread(id, *child))
+            }
+            Op::Clone { child, shares } => {
+                let tid = layout::tid_word(*child);
+                let stack = if shares & CLONE_VM != 0 { layout::stack_top(*child) } else { 0 };
+                let call = plain(56, [FORK_FLAGS | shares, stack, tid, tid, 0, 0]);
+                self.guarded(id, &call, |machine| machine.make_process(id, *child, *shares))
+            }
+            Op::Exec => {
+                let pointers = [layout::EXEC_PATH, layout::EXEC_ARGV, layout::EXEC_ENVP, 0, 0, 0];
+                self.guarded(id, &plain(59, pointers), |machine| machine.execute(id))
             }
         }
-    }
-
-    /// Inheritance: a new task has its maker's mode, filters and no_new_privs (clone(2),
-    /// kernel/fork.c copy_seccomp).
-    fn make(&mut self, maker: TaskId, child: TaskId, process: bool) -> Value {
-        let mut task = self.task(maker).clone();
-        if process {
-            task.leader = child;
-            let parent = self.process_mut(maker).clone();
-            self.processes.insert(child, Process { leader_end: None, ..parent });
-        }
-        self.tasks.insert(child, task);
-        Value::TidOf(child)
     }
 
     pub(super) fn task(&self, id: TaskId) -> &Task {
@@ -194,33 +211,13 @@ impl<'a> Machine<'a> {
         self.tasks.get_mut(&id).expect("the task takes a step, so it was made")
     }
 
+    pub(super) fn process(&self, id: TaskId) -> &Process {
+        &self.processes[&self.task(id).leader]
+    }
+
     pub(super) fn process_mut(&mut self, id: TaskId) -> &mut Process {
         let leader = self.task(id).leader;
         self.processes.get_mut(&leader).expect("every leader has a process")
-    }
-
-    fn mates(&mut self, id: TaskId) -> impl Iterator<Item = &mut Task> {
-        let leader = self.task(id).leader;
-        self.tasks.values_mut().filter(move |task| task.leader == leader && task.end.is_none())
-    }
-
-    fn end_process(&mut self, id: TaskId, end: End) {
-        self.mates(id).for_each(|task| task.end = Some(end));
-    }
-
-    /// The last thread's end is the process's, with the status its leader left (kernel/exit.c
-    /// wait_task_zombie reads the leader's exit code).
-    fn end_thread(&mut self, id: TaskId, end: End) {
-        let is_leader = self.task(id).leader == id;
-        if self.mates(id).count() > 1 {
-            self.task_mut(id).end = Some(End::ThreadGone);
-            if is_leader {
-                self.process_mut(id).leader_end = Some(end);
-            }
-        } else {
-            let end = self.process_mut(id).leader_end.unwrap_or(end);
-            self.task_mut(id).end = Some(end);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::observation::End;
 use crate::traits::{Feature, Quirk};
 
 /// The user that [`crate::experiment`]'s unprivileged tasks become.
-const NOBODY: u64 = 65_534;
+pub(super) const NOBODY: u64 = 65_534;
 
 fn exactly(value: i64) -> Came {
     Came::Back(Value::Exactly(value))
@@ -37,20 +37,23 @@ impl Machine<'_> {
             return exactly(-errno::ENOSYS);
         }
         let Some(name) = syscalls::name(call.abi, number) else { return exactly(-errno::ENOSYS) };
+        if let Some(value) = self.effect(id, call) {
+            return Came::Back(value);
+        }
         match name {
             "getpid" => Came::Back(Value::PidOf(id)),
-            "gettid" => Came::Back(Value::TidOf(id)),
+            "gettid" => Came::Back(Value::TidOf(self.task(id).identity)),
             // The supervisor, PID 1, is every process's parent.
             "getppid" => exactly(1),
             "getuid" | "geteuid" => exactly(if self.task(id).privileged { 0 } else { NOBODY as i64 }),
             "getpgid" | "getsid" | "sched_yield" if name == "sched_yield" => exactly(0),
             "close" if a as u32 as u64 == layout::FD_CLOSED => exactly(-errno::EBADF),
             "read" => self.read(a, b, c),
-            "write" => write(a, b, c),
+            "write" => self.write(a, b, c),
             "exit" => Came::ThreadEnds(End::Exited(a as i32 & 0xff)),
             "exit_group" => Came::ProcessEnds(End::Exited(a as i32 & 0xff)),
             "setresuid" if [a, b, c].iter().all(|&user| user as u32 as u64 == NOBODY) => {
-                self.task_mut(id).privileged = false;
+                self.become_nobody(id);
                 exactly(0)
             }
             "prctl" => self.prctl(id, call.abi, call.args),
@@ -73,6 +76,18 @@ impl Machine<'_> {
                 let got = count.min(self.pipe_left);
                 self.pipe_left -= got;
                 exactly(got as i64)
+            }
+            _ => Came::Back(Value::Any),
+        }
+    }
+
+    fn write(&mut self, fd: u64, buffer: u64, count: u64) -> Came {
+        match fd as u32 as u64 {
+            layout::FD_CLOSED => exactly(-errno::EBADF),
+            // A pipe holds at least a page before a writer blocks.
+            layout::FD_WRITE if count <= 512 && in_scratch(buffer, count) => {
+                self.world.pipe += count as u32;
+                exactly(count as i64)
             }
             _ => Came::Back(Value::Any),
         }
@@ -164,24 +179,17 @@ impl Machine<'_> {
         if !in_scratch(address, 4) {
             return None;
         }
-        let byte = |position: u64| {
-            let fill = self.experiment.memory.iter().rev().find_map(|(offset, bytes)| {
-                let index = position.checked_sub(u64::from(*offset))?;
-                bytes.get(index as usize).copied()
-            });
-            fill.unwrap_or(0)
-        };
         let at = address - layout::SCRATCH;
-        Some(u32::from_le_bytes([byte(at), byte(at + 1), byte(at + 2), byte(at + 3)]))
+        Some(u32::from_le_bytes([0, 1, 2, 3].map(|index| self.scratch_byte(at + index))))
     }
-}
 
-fn write(fd: u64, buffer: u64, count: u64) -> Came {
-    match fd as u32 as u64 {
-        layout::FD_CLOSED => exactly(-errno::EBADF),
-        // A pipe holds at least a page before a writer blocks.
-        layout::FD_WRITE if count <= 512 && in_scratch(buffer, count) => exactly(count as i64),
-        _ => Came::Back(Value::Any),
+    /// A byte of the scratch area as the experiment filled it.
+    pub(super) fn scratch_byte(&self, position: u64) -> u8 {
+        let fill = self.experiment.memory.iter().rev().find_map(|(offset, bytes)| {
+            let index = position.checked_sub(u64::from(*offset))?;
+            bytes.get(index as usize).copied()
+        });
+        fill.unwrap_or(0)
     }
 }
 

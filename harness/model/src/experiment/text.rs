@@ -1,5 +1,6 @@
 //! Experiments written down for people.
 
+use super::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM};
 use super::{Call, Disposition, Experiment, Op, Program, Via};
 use crate::abi::{Abi, syscalls};
 use crate::bpf::disassemble;
@@ -13,6 +14,9 @@ impl Experiment {
         let mut text = String::new();
         for (offset, bytes) in &self.memory {
             let _ = writeln!(text, "scratch area, offset {offset:#x}: {} bytes {}", bytes.len(), hex(bytes));
+        }
+        if self.watch {
+            text.push_str("the world is watched\n");
         }
         let mut shown = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
@@ -55,6 +59,16 @@ impl Op {
         match self {
             Self::Fork { child } => format!("make process {child} by clone"),
             Self::Thread { child } => format!("make thread {child} by clone"),
+            Self::Clone { child, shares } => {
+                let names =
+                    [(CLONE_VM, "VM"), (CLONE_FS, "FS"), (CLONE_FILES, "FILES"), (CLONE_SIGHAND, "SIGHAND")];
+                let shared = names.iter().filter(|(bit, _)| shares & bit != 0).map(|(_, name)| *name);
+                match shared.collect::<Vec<_>>().join("|") {
+                    shared if shared.is_empty() => format!("make process {child} by clone"),
+                    shared => format!("make process {child} by clone, sharing {shared}"),
+                }
+            }
+            Self::Exec => "execute the guest binary anew".into(),
             Self::Call(call) => call.to_text(),
             Self::Sigsys(Disposition::Default) => "SIGSYS: default".into(),
             Self::Sigsys(Disposition::Ignore) => "SIGSYS: ignored".into(),

@@ -60,6 +60,7 @@ features! {
     Tsync "tsync" (3, 17) "FILTER_FLAG_TSYNC gives a filter to every thread of the process." "seccomp(2)";
     PtraceGetFilter "ptrace-get-filter" (4, 4) "PTRACE_SECCOMP_GET_FILTER dumps a task's filters; needs CONFIG_CHECKPOINT_RESTORE." "ptrace(2)";
     SuspendSeccomp "suspend-seccomp" (4, 3) "PTRACE_O_SUSPEND_SECCOMP; needs CONFIG_CHECKPOINT_RESTORE." "ptrace(2)";
+    StatusUmask "status-umask" (4, 7) "The line `Umask:` in /proc/PID/status." "proc_pid_status(5)";
     JitHarden "jit-harden" (4, 7) "net.core.bpf_jit_harden blinds constants in compiled filters." "Documentation/admin-guide/sysctl/net.rst";
     GetActionAvail "get-action-avail" (4, 14) "SECCOMP_GET_ACTION_AVAIL says which actions the kernel knows." "seccomp(2)";
     ActionKillProcess "action-kill-process" (4, 14) "RET_KILL_PROCESS ends every thread with SIGSYS." "seccomp(2), Filters";

@@ -1,0 +1,145 @@
+//! The watched world as the supervisor reads it, from outside the tasks.
+
+mod process;
+
+use crate::{memory, sys};
+use atlas_model::experiment::{TaskId, layout};
+use atlas_model::world::{Change, File, Kind, MAX_NAME, World, changes};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// The signals that process 1 blocks while it watches: those that experiments may send it. The
+/// kernel keeps blocked signals for process 1 too (kernel/signal.c sig_ignored).
+const SIGNALS: u64 = sys::signal_set(&[10, 12, 34, 35, 36, 37, 38, 39, 40]);
+
+/// A world that is being watched.
+pub(crate) struct Watch {
+    before: World,
+    /// The pipe that experiments write to, held open so that its bytes stay though tasks end.
+    pipe: Option<fs::File>,
+    hostname: String,
+}
+
+impl Watch {
+    /// Makes the watched directory anew.
+    pub(crate) fn begin() -> Result<Self, String> {
+        let root = Path::new(layout::WORLD);
+        let problem = |error: std::io::Error| format!("the watched directory could not be made: {error}");
+        clear(root);
+        fs::create_dir(root).and_then(|()| mode(root, 0o777)).map_err(problem)?;
+        for name in layout::SEED_FILES {
+            let path = root.join(name);
+            let bytes = [b's'; layout::SEED_LENGTH as usize];
+            fs::write(&path, bytes).and_then(|()| mode(&path, layout::SEED_MODE)).map_err(problem)?;
+        }
+        for name in layout::SEED_DIRECTORIES {
+            let path = root.join(name);
+            fs::create_dir(&path).and_then(|()| mode(&path, 0o755)).map_err(problem)?;
+        }
+        Ok(Self { before: World::default(), pipe: None, hostname: sys::hostname() })
+    }
+
+    /// Looks at the world before the first step, task 0 being ready.
+    pub(crate) fn before(&mut self, tid: i32) {
+        let pipe = format!("/proc/{tid}/fd/{}", layout::FD_WRITE + 10);
+        self.pipe = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(pipe).ok();
+        sys::block_signals(SIGNALS, true);
+        self.before = self.look(std::iter::once((0, tid)));
+    }
+
+    /// What has changed since, these tasks living with these thread ids. Undoes what is not a task's.
+    pub(crate) fn after(self, tasks: impl Iterator<Item = (TaskId, i32)>) -> Vec<Change> {
+        let after = self.look(tasks);
+        changes(&self.before, &after)
+    }
+
+    fn look(&self, tasks: impl Iterator<Item = (TaskId, i32)>) -> World {
+        let pending = sys::pending_signals();
+        World {
+            files: files(Path::new(layout::WORLD)),
+            pipe: self.pipe.as_ref().map_or(0, sys::waiting_bytes),
+            pending: (1..=64).filter(|signal| pending & SIGNALS & sys::signal_set(&[*signal]) != 0).collect(),
+            hostname: sys::hostname(),
+            tasks: tasks.filter_map(|(task, tid)| Some((task, process::holdings(tid)?))).collect(),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        sys::drop_signals(SIGNALS);
+        sys::block_signals(SIGNALS, false);
+        if sys::hostname() != self.hostname {
+            sys::set_hostname(&self.hostname);
+        }
+        clear(Path::new(layout::WORLD));
+    }
+}
+
+/// Gives the first task what watched experiments refer to, and nothing else.
+pub(crate) fn furnish() {
+    let close = |number: u64| sys::number(libc::SYS_close, [number, 0, 0, 0, 0, 0]);
+    for number in layout::FD_FREE..layout::FD_READ {
+        let _ = close(number);
+    }
+    let move_to = |from: u64, to: u64| sys::number(libc::SYS_dup2, [from, to, 0, 0, 0, 0]);
+    let _ = move_to(layout::FD_READ, layout::FD_CLOSE);
+    let files = [
+        (layout::FD_FCHMOD, layout::FCHMOD),
+        (layout::FD_FTRUNCATE, layout::FTRUNCATE),
+        (layout::FD_PWRITE, layout::PWRITE),
+    ];
+    for (number, name) in files {
+        let path = format!("{}/{name}\0", layout::WORLD);
+        let Ok(path) = std::ffi::CStr::from_bytes_with_nul(path.as_bytes()) else { continue };
+        if let Ok(file) = sys::ok(sys::open(path, libc::O_RDWR)) {
+            let _ = move_to(file as u64, number);
+            let _ = close(file as u64);
+        }
+    }
+    let _ = sys::number(libc::SYS_umask, [layout::UMASK.into(), 0, 0, 0, 0, 0]);
+    memory::map_window();
+}
+
+fn mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Removes a directory and all in it; what is not there is no error.
+fn clear(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+}
+
+fn files(root: &Path) -> BTreeMap<String, File> {
+    let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let name = short(entry.file_name().to_string_lossy().into_owned());
+        Some((name, file(&entry.path())?))
+    };
+    fs::read_dir(root).into_iter().flatten().filter_map(entry).collect()
+}
+
+fn file(path: &Path) -> Option<File> {
+    let seen = fs::symlink_metadata(path).ok()?;
+    let kind = match seen.mode() & libc::S_IFMT {
+        libc::S_IFREG => Kind::Regular { length: seen.len() },
+        libc::S_IFDIR => Kind::Directory,
+        libc::S_IFIFO => Kind::Fifo,
+        libc::S_IFLNK => Kind::Link { target: link(path)? },
+        _ => Kind::Other,
+    };
+    Some(File { kind, mode: seen.mode() & 0o7777, owner: seen.uid() })
+}
+
+/// Where a symbolic link points to.
+fn link(path: &Path) -> Option<String> {
+    Some(short(fs::read_link(path).ok()?.to_string_lossy().into_owned()))
+}
+
+fn short(mut name: String) -> String {
+    let end = (0..=MAX_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
+    name.truncate(end.unwrap_or(0));
+    name
+}
