@@ -64,13 +64,13 @@ fn all(abi: Abi, script: Script) -> Script {
 /// A filter that answers every call but those of the harness.
 fn nothing_else(word: u32) -> Vec<Insn> {
     let allowed = ["clone", "prctl", "seccomp", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn"];
-    let mut filter =
-        vec![bpf::ld(offset::ARCH), bpf::jeq(Abi::X86_64.audit_arch(), 0, 7), bpf::ld(offset::NR)];
+    let to_word = 1 + allowed.len() as u8;
+    let native = bpf::jeq(Abi::X86_64.audit_arch(), 0, to_word);
+    let mut filter = vec![bpf::ld(offset::ARCH), native, bpf::ld(offset::NR)];
     for (index, name) in allowed.iter().enumerate() {
         filter.push(bpf::jeq(number(Abi::X86_64, name), (allowed.len() - index) as u8, 0));
     }
     filter.extend([bpf::ret_word(word), bpf::ret(Action::Allow)]);
-    filter[1] = bpf::jeq(Abi::X86_64.audit_arch(), 0, 1 + allowed.len() as u8);
     filter
 }
 
