@@ -1,0 +1,184 @@
+//! Policies by libseccomp.
+
+use crate::solve::overlap;
+use crate::{Compiler, Error, Limit, live};
+use atlas_model::policy::{Comparison, Condition, Policy, Rule};
+use atlas_model::{Abi, Action, Filter};
+use libseccomp::error::SeccompError;
+use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use std::io::{Read, Seek};
+
+/// The most rules and conditions that are handed over. A condition is three nodes at most, a node at
+/// most four instructions, and the library counts 65535 of these.
+const MOST: usize = 4096;
+
+/// What the library would take and get wrong.
+pub(crate) fn check(compiler: Compiler, policy: &Policy) -> Result<(), Error> {
+    let unsupported = |what, rule| Err(Error::Unsupported { compiler, what, rule: Some(rule) });
+    for abi in Abi::ALL {
+        for (index, rule) in live::by_number(policy, abi).into_values().flatten() {
+            if let Some(condition) = rule.conditions.iter().find(|it| abi == Abi::X32 && asks_upper_half(it))
+            {
+                return unsupported(Limit::UpperHalf(condition.arg), index);
+            }
+        }
+        for rules in live::by_number(policy, abi).into_values() {
+            for (at, &(index, rule)) in rules.iter().enumerate() {
+                let other = rules[..at].iter().find(|(_, it)| it.action != rule.action && overlap(it, rule));
+                if let Some(&(other, _)) = other {
+                    return unsupported(Limit::Overlaps(other), index);
+                }
+            }
+            let equal = |it: &Condition| matches!(it.comparison, Comparison::Equal | Comparison::Masked(_));
+            if let [(first, _), (second, _), ..] = rules[..]
+                && !rules.iter().all(|(_, rule)| rule.conditions.iter().all(equal))
+            {
+                return unsupported(Limit::Merged(first), second);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the upper half of the argument counts.
+fn asks_upper_half(condition: &Condition) -> bool {
+    !matches!(condition.comparison, Comparison::Masked(mask) if mask >> 32 == 0)
+}
+
+/// What it makes of a policy.
+pub(crate) fn compile(compiler: Compiler, policy: &Policy) -> Result<Filter, Error> {
+    let library = Library { compiler, policy };
+    let size: usize = live::rules(policy).iter().map(|(_, rule)| 1 + rule.conditions.len()).sum();
+    if size > MOST {
+        return library.unsupported(Limit::Size(size), None);
+    }
+    // A number is translated into the architectures of a context by the call's name, so every ABI has
+    // a context of its own until its rules are in.
+    let mut contexts = Vec::new();
+    for &abi in &policy.abis {
+        contexts.push(library.context(abi)?);
+    }
+    let refused = |error| library.refused(&error, None);
+    let mut contexts = contexts.into_iter();
+    let Some(mut whole) = contexts.next() else { return library.unsupported(Limit::NoAbi, None) };
+    for context in contexts {
+        whole.merge(context).map_err(refused)?;
+    }
+    let file = nix::sys::memfd::memfd_create(c"filter", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
+    let mut file = std::fs::File::from(file.map_err(std::io::Error::from)?);
+    whole.export_bpf(&file).map_err(refused)?;
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Filter::from_bytes(&bytes).map_err(|error| Error::Export(std::io::Error::other(error)))
+}
+
+struct Library<'a> {
+    compiler: Compiler,
+    policy: &'a Policy,
+}
+
+impl Library<'_> {
+    fn context(&self, abi: Abi) -> Result<ScmpFilterContext, Error> {
+        let refused = |error| self.refused(&error, None);
+        let default = self.action(self.policy.default, None)?;
+        let foreign = self.action(self.policy.foreign, None)?;
+        // The library says no to both of these for one reason only, the action.
+        let mut context = ScmpFilterContext::new(default)
+            .or_else(|_| self.unsupported(Limit::ApiLevel(self.policy.default), None))?;
+        if context.set_act_badarch(foreign).is_err() {
+            return self.unsupported(Limit::ApiLevel(self.policy.foreign), None);
+        }
+        if self.compiler == Compiler::LibseccompTree && context.set_ctl_optimize(2).is_err() {
+            return self.unsupported(Limit::Tree, None);
+        }
+        if abi != Abi::X86_64 {
+            context.add_arch(arch(abi)).map_err(refused)?;
+            context.remove_arch(ScmpArch::X8664).map_err(refused)?;
+        }
+        for (index, rule) in live::by_number(self.policy, abi).into_values().flatten() {
+            self.add(&mut context, rule, index)?;
+        }
+        Ok(context)
+    }
+
+    fn add(&self, context: &mut ScmpFilterContext, rule: &Rule, index: usize) -> Result<(), Error> {
+        if rule.action == self.policy.default {
+            return self.unsupported(Limit::ActionIsDefault, Some(index));
+        }
+        let mut arguments = rule.conditions.iter().enumerate();
+        let repeated =
+            arguments.find(|(at, it)| rule.conditions[..*at].iter().any(|other| other.arg == it.arg));
+        if let Some((_, condition)) = repeated {
+            return self.unsupported(Limit::SeveralConditions(condition.arg), Some(index));
+        }
+        let action = self.action(rule.action, Some(index))?;
+        let call = self.call(rule, index)?;
+        let compares: Vec<_> = rule.conditions.iter().map(compare).collect();
+        match context.add_rule_conditional_exact(action, call, &compares) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.refused(&error, Some(index))),
+        }
+    }
+
+    /// The call as the library takes it: for every ABI the number that the name has in the native one,
+    /// negative where it has none.
+    fn call(&self, rule: &Rule, index: usize) -> Result<ScmpSyscall, Error> {
+        let number = ScmpSyscall::from_raw_syscall(rule.nr as i32);
+        if rule.abi == Abi::X86_64 {
+            return Ok(number);
+        }
+        let arch = arch(rule.abi);
+        let call = number.get_name_by_arch(arch).and_then(|name| {
+            let there = ScmpSyscall::from_name_by_arch(&name, arch)?;
+            Ok((there, ScmpSyscall::from_name(&name)?))
+        });
+        match call {
+            Ok((there, call)) if there == number => Ok(call),
+            _ => self.unsupported(Limit::Number(rule.nr), Some(index)),
+        }
+    }
+
+    fn action(&self, action: Action, rule: Option<usize>) -> Result<ScmpAction, Error> {
+        Ok(match action {
+            Action::KillProcess => ScmpAction::KillProcess,
+            Action::KillThread => ScmpAction::KillThread,
+            Action::Trap(0) => ScmpAction::Trap,
+            Action::Errno(errno) => ScmpAction::Errno(errno.into()),
+            Action::UserNotif => ScmpAction::Notify,
+            Action::Trace(message) => ScmpAction::Trace(message),
+            Action::Log => ScmpAction::Log,
+            Action::Allow => ScmpAction::Allow,
+            Action::Trap(_) | Action::Unknown(_) => return self.unsupported(Limit::Action(action), rule),
+        })
+    }
+
+    fn unsupported<T>(&self, what: Limit, rule: Option<usize>) -> Result<T, Error> {
+        Err(Error::Unsupported { compiler: self.compiler, what, rule })
+    }
+
+    fn refused(&self, error: &SeccompError, rule: Option<usize>) -> Error {
+        Error::Refused { compiler: self.compiler, why: error.to_string(), rule }
+    }
+}
+
+const fn arch(abi: Abi) -> ScmpArch {
+    match abi {
+        Abi::X86_64 => ScmpArch::X8664,
+        Abi::I386 => ScmpArch::X86,
+        Abi::X32 => ScmpArch::X32,
+    }
+}
+
+fn compare(condition: &Condition) -> ScmpArgCompare {
+    let operator = match condition.comparison {
+        Comparison::Equal => ScmpCompareOp::Equal,
+        Comparison::NotEqual => ScmpCompareOp::NotEqual,
+        Comparison::Less => ScmpCompareOp::Less,
+        Comparison::LessOrEqual => ScmpCompareOp::LessOrEqual,
+        Comparison::Greater => ScmpCompareOp::Greater,
+        Comparison::GreaterOrEqual => ScmpCompareOp::GreaterEqual,
+        Comparison::Masked(mask) => ScmpCompareOp::MaskedEqual(mask),
+    };
+    ScmpArgCompare::new(condition.arg.into(), operator, condition.value)
+}
