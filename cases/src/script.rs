@@ -160,9 +160,8 @@ impl Script {
     #[must_use]
     pub fn effect(mut self, name: &str) -> Self {
         let effect = Effect::by_name(name).unwrap_or_else(|| panic!("there is no effect `{name}`"));
-        let call = effect.call(self.abi).unwrap_or_else(|| panic!("`{name}` has no call by {}", self.abi));
-        self.experiment.memory.extend(effect.memory(self.abi));
-        self.op(Op::Call(call))
+        assert!(effect.add_to(&mut self.experiment, self.task, self.abi), "`{name}` by {}", self.abi);
+        self
     }
 
     /// Sets what SIGSYS does.

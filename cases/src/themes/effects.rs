@@ -9,6 +9,7 @@ use crate::script::number;
 use crate::{Case, Script};
 use atlas_model::abi::offset;
 use atlas_model::experiment::effects::Effect;
+use atlas_model::experiment::{CLONE_FILES, CLONE_FS, CLONE_VM};
 use atlas_model::traits::Feature;
 use atlas_model::{Abi, Action, Experiment, Insn, bpf};
 
@@ -150,5 +151,24 @@ cases! {
         let script = Script::new(abi).watch().fork(1).thread(2).no_new_privs();
         let script = script.filter(answering(abi, "dup2", Action::Errno(1))).effect("dup2").effect("dup3");
         script.task(1).effect("dup2").effect("chdir").effect("setrlimit").task(2).effect("setpriority").done()
+    }),
+    both("effects::as_nobody", "Nobody may do some of it.", NEEDS, |abi| {
+        all(abi, Script::new(abi).watch().effect("setresuid")).done()
+    }),
+    both("effects::files_of_others", "What root made under another umask nobody may not open.", NEEDS, |abi| {
+        all(abi, all(abi, Script::new(abi).watch().effect("umask"))).done()
+    }),
+    case("effects::by_a_sharing_child", "What is shared changes for both.", NEEDS, |abi| {
+        let script = Script::new(abi).watch().clone_with(1, CLONE_VM | CLONE_FS | CLONE_FILES).task(1);
+        let names = ["dup2", "close", "chdir", "umask", "mmap", "munmap", "setrlimit", "setpriority", "personality"];
+        names.iter().fold(script, |script, name| script.effect(name)).task(0).effect("open").done()
+    }),
+    case("effects::listener", "A listener is a descriptor.", &[Feature::NewListener], |abi| {
+        let script = Script::new(abi).watch().no_new_privs();
+        script.filter_with(8, vec![bpf::ret(Action::Allow)]).effect("dup").fork(1).exec().effect("dup").done()
+    }),
+    case("effects::dead_tasks", "What a dead task had is gone, what it did stays.", NEEDS, |abi| {
+        let script = Script::new(abi).watch().no_new_privs().fork(1).task(1).effect("mkdir").effect("dup2");
+        script.filter(answering(abi, "link", Action::KillThread)).effect("link").task(0).effect("symlink").done()
     }),
 }

@@ -1,12 +1,14 @@
 //! Inheritance: who has a filter after fork, clone and execve.
 
 use crate::case::{both, case, is, staged};
+use crate::script::number;
 use crate::{Case, Script};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
-use atlas_model::experiment::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM, Disposition};
+use atlas_model::abi::offset;
+use atlas_model::experiment::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM, Disposition, EXEC_NEEDS};
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Filter};
+use atlas_model::{Abi, Action, Filter, Insn, bpf};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 
@@ -162,6 +164,20 @@ pub(crate) const CASES: &[Case] = &[
         let script = filtered(abi).exec().filter(Script::on(abi, "gettid", Action::Errno(7))).fork(1);
         script.exec().call("gettid", []).task(1).call("getppid", []).exec().call("gettid", []).done()
     }),
+    case(
+        "inherit::exec_needs",
+        "To start, the guest binary needs the calls that the language names.",
+        NEEDS,
+        |abi| {
+            Script::new(abi)
+                .no_new_privs()
+                .filter(only_to_start())
+                .exec()
+                .call("gettid", [])
+                .call("getppid", [])
+                .done()
+        },
+    ),
     case("inherit::exec_can_be_filtered", "execve is a call like others.", NEEDS, |abi| {
         let script = Script::new(abi).no_new_privs().filter(Script::on(abi, "execve", Action::Errno(2)));
         script.exec().call("getppid", []).done()
@@ -228,6 +244,16 @@ pub(crate) const CASES: &[Case] = &[
 /// A task whose getppid is answered with errno 6.
 fn filtered(abi: Abi) -> Script {
     Script::new(abi).no_new_privs().filter(Script::on(abi, "getppid", Action::Errno(6)))
+}
+
+/// A filter that kills for every call but those that an image needs to start.
+fn only_to_start() -> Vec<Insn> {
+    let mut filter = vec![bpf::ld(offset::NR)];
+    for (index, name) in EXEC_NEEDS.iter().enumerate() {
+        filter.push(bpf::jeq(number(Abi::X86_64, name), (EXEC_NEEDS.len() - index) as u8, 0));
+    }
+    filter.extend([bpf::ret(Action::KillThread), bpf::ret(Action::Allow)]);
+    filter
 }
 
 fn observe_exec(stage: &Stage) {

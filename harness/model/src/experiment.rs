@@ -238,9 +238,37 @@ pub const CLONE_SIGHAND: u64 = 0x800;
 /// What [`Op::Clone`] may share.
 pub const SHARES: u64 = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
 
-/// What the guest binary calls, by the native ABI, from `execve` to its next step: the C library's
-/// and the language's start-up, then the mappings of the experiment.
-pub const EXEC_NEEDS: [&str; 1] = ["mmap"];
+/// What the guest binary may call, by the native ABI, from `execve` to its next step: the C library's
+/// and the language's start-up, then the mappings of the experiment. The case `inherit::exec_needs`
+/// holds the list against kernels: behind a filter that kills for anything else it must go on.
+pub const EXEC_NEEDS: [&str; 26] = [
+    "arch_prctl",
+    "brk",
+    "close",
+    "execve",
+    "exit_group",
+    "fstat",
+    "getrandom",
+    "gettid",
+    "lseek",
+    "mmap",
+    "mprotect",
+    "munmap",
+    "newfstatat",
+    "open",
+    "openat",
+    "poll",
+    "prlimit64",
+    "read",
+    "readlink",
+    "rseq",
+    "rt_sigaction",
+    "sched_getaffinity",
+    "set_robust_list",
+    "set_tid_address",
+    "sigaltstack",
+    "statx",
+];
 
 /// One syscall: number, six arguments, ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -92,6 +92,7 @@ fn a_comparison_names_what_differs_and_refuses_another_shape() {
     let seen = |value| Observation {
         steps: vec![StepSeen { reached: true, returned: Some(value), traps: Vec::new() }],
         tasks: vec![TaskSeen { tid: 7, pid: 7, end: End::Alive }],
+        world: Vec::new(),
     };
     assert_eq!(compare(&expectation, &seen(1)), []);
     assert_eq!(compare(&expectation, &seen(2))[0].what, "step 0");

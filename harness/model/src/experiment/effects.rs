@@ -8,9 +8,10 @@
 
 mod table;
 
-use super::{Call, layout};
+use super::{Call, Experiment, Op, Step, TaskId, layout};
 use crate::abi::{Abi, syscalls};
-use crate::world::{Open, Protection, Resource};
+use crate::traits::Traits;
+use crate::world::{Change, Open, Protection, Resource};
 
 pub use table::ALL;
 
@@ -202,6 +203,22 @@ impl Effect {
             };
         }
         Some(Call { abi, nr: syscalls::number(abi, form.call)?.into(), args })
+    }
+
+    /// Puts the call and its scratch memory at the end of an experiment. False, and nothing, for x32.
+    pub fn add_to(&self, experiment: &mut Experiment, task: TaskId, abi: Abi) -> bool {
+        let Some(call) = self.call(abi) else { return false };
+        experiment.memory.extend(self.memory(abi));
+        experiment.steps.push(Step { task, op: Op::Call(call) });
+        true
+    }
+
+    /// What it changes when it is the only call of a watched experiment and nothing forbids it.
+    #[must_use]
+    pub fn changes(&self, abi: Abi, traits: &Traits) -> Vec<Change> {
+        let mut experiment = Experiment { watch: true, ..Experiment::default() };
+        self.add_to(&mut experiment, 0, abi);
+        crate::expect::expect(&experiment, traits).world.unwrap_or_default()
     }
 
     /// What has to be in [`super::Experiment::memory`] for the call.
