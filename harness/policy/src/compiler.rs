@@ -54,7 +54,7 @@ impl Compiler {
     ///     default: Action::Allow,
     ///     rules: vec![kill, log],
     /// };
-    /// assert_eq!(Compiler::Linear.compile(&policy)?.len(), 9);
+    /// assert_eq!(Compiler::Linear.compile(&policy)?.len(), 10);
     /// let error = Compiler::Seccompiler.compile(&policy).unwrap_err();
     /// assert!(matches!(error, Error::Unsupported { what: Limit::OneAction(0), rule: Some(1), .. }));
     /// # Ok::<(), Error>(())

@@ -64,8 +64,8 @@ pub enum Limit {
     #[error("it speaks of {0}, which the library does not know")]
     Abi(Abi),
     /// An action, or its data: libseccomp's and seccompiler's TRAP has no data (libseccomp 0.4
-    /// src/action.rs, seccompiler 0.5 src/backend/mod.rs), seccompiler has no USER_NOTIF, and nobody
-    /// has unknown ones.
+    /// src/action.rs, seccompiler 0.5 src/backend/mod.rs), libseccomp's ERRNO ends at 4094 (src/system.c
+    /// sys_chk_seccomp_action, `MAX_ERRNO`), seccompiler has no USER_NOTIF, and nobody has unknown ones.
     #[error("the library has no {0}")]
     Action(Action),
     /// An action that libseccomp refuses as the running kernel does not have it (src/system.c
@@ -84,7 +84,7 @@ pub enum Limit {
     /// [`Comparison::Masked`].
     /// libseccomp merges them into one tree, and the tree goes wrong: the filter compares what another
     /// argument left in the accumulator, or the library never returns. See
-    /// `docs/findings/libseccomp-several-rules.md`.
+    /// `docs/findings/libseccomp-rules-of-one-number.md`.
     ///
     /// [`Comparison::Equal`]: atlas_model::policy::Comparison::Equal
     /// [`Comparison::Masked`]: atlas_model::policy::Comparison::Masked
@@ -110,13 +110,10 @@ pub enum Limit {
     #[error("its condition on argument {0} is about the upper half, which the library ignores in x32 calls")]
     UpperHalf(u8),
     /// libseccomp takes numbers of other ABIs by the name of the call, and has no such name
-    /// (src/arch.c arch_syscall_translate).
-    #[error("the library has no name for number {0}")]
+    /// (src/arch.c arch_syscall_translate), or takes it for another number: i386's direct socket and IPC
+    /// calls, such as 359, stand for socketcall(2) and ipc(2) too (src/arch-x86.c).
+    #[error("the library has no name that means number {0} alone")]
     Number(u32),
-    /// libseccomp's rules about i386's socket and IPC calls are rules about socketcall(2) and ipc(2)
-    /// too (src/arch.c abi_rule_add, src/arch-x86.c).
-    #[error("the library adds a rule about {0} on its own")]
-    Multiplexed(&'static str),
     /// libseccomp before 2.5.0 has no binary tree (`SCMP_FLTATR_CTL_OPTIMIZE`).
     #[error("the linked library has no binary tree")]
     Tree,

@@ -117,6 +117,11 @@ impl Library<'_> {
         let compares: Vec<_> = rule.conditions.iter().map(compare).collect();
         match context.add_rule_conditional_exact(action, call, &compares) {
             Ok(_) => Ok(()),
+            // The action is asked for first (src/api.c seccomp_rule_add_exact_array), and new filters
+            // take it as their default where rules do.
+            Err(_) if ScmpFilterContext::new(action).is_err() => {
+                self.unsupported(Limit::ApiLevel(rule.action), Some(index))
+            }
             Err(error) => Err(self.refused(&error, Some(index))),
         }
     }
@@ -144,6 +149,8 @@ impl Library<'_> {
             Action::KillProcess => ScmpAction::KillProcess,
             Action::KillThread => ScmpAction::KillThread,
             Action::Trap(0) => ScmpAction::Trap,
+            // src/system.c MAX_ERRNO, which is excluded.
+            Action::Errno(4095..) => return self.unsupported(Limit::Action(action), rule),
             Action::Errno(errno) => ScmpAction::Errno(errno.into()),
             Action::UserNotif => ScmpAction::Notify,
             Action::Trace(message) => ScmpAction::Trace(message),

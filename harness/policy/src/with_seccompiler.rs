@@ -45,7 +45,7 @@ pub(crate) fn compile(policy: &Policy) -> Result<Filter, Error> {
         match conditions.map_err(|error| refused(&error, Some(index)))? {
             conditions if conditions.is_empty() => always.push(i64::from(rule.nr)),
             conditions => {
-                chain.push(SeccompRule::new(conditions).map_err(|error| refused(&error, Some(index)))?)
+                chain.push(SeccompRule::new(conditions).map_err(|error| refused(&error, Some(index)))?);
             }
         }
     }

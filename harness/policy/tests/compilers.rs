@@ -4,6 +4,8 @@
 mod agree;
 #[path = "compilers/buggy.rs"]
 mod buggy;
+#[path = "compilers/findings.rs"]
+mod findings;
 #[path = "compilers/known_bugs.rs"]
 mod known_bugs;
 #[path = "compilers/limits.rs"]

@@ -141,7 +141,7 @@ pub(crate) fn fit(compiler: Compiler, mut policy: Policy) -> Policy {
         let (before, rest) = policy.rules.split_at_mut(index);
         let Some((rule, after)) = rest.split_first_mut() else { continue };
         let same = |other: &Rule| (other.abi, other.nr) == (rule.abi, rule.nr);
-        if !before.iter().any(same) && !after.iter().any(|other| same(other)) {
+        if !before.iter().any(same) && !after.iter().any(same) {
             continue;
         }
         for condition in &mut rule.conditions {
