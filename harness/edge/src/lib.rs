@@ -2,7 +2,8 @@
 //!
 //! [`stub`] makes calls by every ABI from one fixed address, [`board`] is the memory that tasks and
 //! their supervisor share, [`task`] takes an experiment's steps, [`supervise`] makes the tasks and
-//! sees them end. [`sys`] and [`stage`] are for choreographies: thin syscall wrappers, and facts
+//! sees them end, [`mod@sweep`]
+//! asks for every number behind one filter. [`sys`] and [`stage`] are for choreographies: thin syscall wrappers, and facts
 //! that survive the process that reports them.
 
 pub mod board;
@@ -10,6 +11,7 @@ pub mod memory;
 pub mod stage;
 pub mod stub;
 pub mod supervise;
+pub mod sweep;
 pub mod sys;
 pub mod task;
 

@@ -4,12 +4,14 @@
 //! filters and says of each step whether it is reached, what its call returns, and which SIGSYS
 //! handlers run; and of each task how it ends. [`compare`] holds an observation against that.
 
+mod behind;
 mod compare;
 mod install;
 mod judge;
 mod machine;
 mod native;
 
+pub use behind::{Expected, Foreseen, behind};
 pub use compare::{Difference, compare};
 pub use judge::dialect;
 pub use machine::expect;
