@@ -15,6 +15,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "example"]))]
 pub(super) struct Args {
     /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
     #[arg(long, value_name = "S|PATH")]
@@ -23,7 +24,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     jit: JitChoice,
     /// The filter as the kernel takes it: records of eight bytes, as libseccomp exports them
-    #[arg(long, value_name = "FILE", required_unless_present = "example", conflicts_with = "example")]
+    #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
     /// A built-in filter
     #[arg(long, value_enum)]
@@ -56,8 +57,8 @@ Examples:
   atlas sweep --filter my.bpf --args 0,0x541b         with arguments that its rules look at
   atlas sweep --example runner --json | jq '.sweeps[] | {kernel, agrees, seconds}'
 
-Every number from 0 to 1023, the same with the x32 bit, and the edges, by syscall and by int 0x80. No
-call is carried out.
+Asked for are the numbers from 0 to 1023, the same with the x32 bit, and the edges, by the syscall
+instruction and by int 0x80. No call is carried out.
 
 Exit status: 0 every kernel answers as the model says, 1 one does not, 2 usage or environment.";
 
