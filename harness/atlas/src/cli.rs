@@ -5,6 +5,7 @@ mod interrupt;
 mod kernels;
 mod report;
 mod run;
+mod sweep;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ Examples:
   atlas kernels fetch                     fetch and boot the default kernels, once
   atlas run                               every case on every kernel, JIT on and off
   atlas run --kernel 6.12 --case errno    one theme on one kernel
+  atlas sweep --example toy               a filter's map: every number, every ABI
   atlas report --html report.html         a page of the last run
 
 Exit status: 0 nothing deviates, 1 something deviates, crashed, hung or was not run, 2 usage or
@@ -36,6 +38,8 @@ environment.";
 enum Command {
     /// Run the matrix: cases × kernels × JIT × ABI.
     Run(run::Args),
+    /// Show what becomes of every number in every ABI behind one filter.
+    Sweep(sweep::Args),
     /// Show the results of a run.
     Report(report::Args),
     /// List, fetch, verify, add and remove kernels.
@@ -51,6 +55,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(args),
+        Command::Sweep(args) => sweep::main(&args),
         Command::Report(args) => report::main(&args),
         Command::Kernels(command) => kernels::main(command),
     };

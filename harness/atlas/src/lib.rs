@@ -15,5 +15,6 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod store;
+pub mod sweep;
 
 mod progress;

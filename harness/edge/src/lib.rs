@@ -2,8 +2,9 @@
 //!
 //! [`stub`] makes calls by every ABI from one fixed address, [`board`] is the memory that tasks and
 //! their supervisor share, [`task`] takes an experiment's steps, [`supervise`] makes the tasks and
-//! sees them end, [`resume`] goes on with one in an image that it executed. [`sys`] and [`stage`] are for choreographies: thin syscall wrappers, and facts
-//! that survive the process that reports them.
+//! sees them end, [`resume`] goes on with one in an image that it executed, and [`mod@sweep`] asks for
+//! every number behind one filter. [`sys`] and [`stage`] are for choreographies: thin syscall
+//! wrappers, and facts that survive the process that reports them.
 
 pub mod board;
 pub mod memory;
@@ -11,6 +12,7 @@ pub mod resume;
 pub mod stage;
 pub mod stub;
 pub mod supervise;
+pub mod sweep;
 pub mod sys;
 pub mod task;
 mod world;

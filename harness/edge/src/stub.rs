@@ -9,6 +9,7 @@ use core::arch::global_asm;
 const SYSCALL: usize = 0x00;
 const INT80: usize = 0x10;
 const SIGRETURN: usize = 0x2a;
+const SWEEP: usize = 0x50;
 
 /// `syscall; ret`
 const SYSCALL_CODE: [u8; 3] = [0x0f, 0x05, 0xc3];
@@ -25,6 +26,7 @@ const _: () = {
     assert!(layout::SYSCALL_IP == layout::STUB + SYSCALL as u64 + 2);
     assert!(layout::INT80_IP == layout::STUB + INT80 as u64 + 2);
     assert!(layout::SIGRETURN_IP == layout::STUB + SIGRETURN as u64 + 22);
+    assert!(layout::SWEEP_IP == layout::STUB + SWEEP as u64 + 2);
 };
 
 /// Address of the code that ends a signal handler.
@@ -94,6 +96,7 @@ pub fn map() -> Result<(), i64> {
     page[SYSCALL..SYSCALL + SYSCALL_CODE.len()].copy_from_slice(&SYSCALL_CODE);
     page[INT80..INT80 + INT80_CODE.len()].copy_from_slice(&INT80_CODE);
     page[SIGRETURN..SIGRETURN + SIGRETURN_CODE.len()].copy_from_slice(&SIGRETURN_CODE);
+    page[SWEEP..SWEEP + SYSCALL_CODE.len()].copy_from_slice(&SYSCALL_CODE);
     crate::memory::map_fixed(layout::STUB, 4096, false)?;
     // SAFETY: the page was just mapped writable, is 4096 bytes long and nobody else knows of it.
     unsafe {
@@ -125,6 +128,18 @@ pub unsafe fn call(call: &Call) -> i64 {
             i64::from(result as i32)
         }
     }
+}
+
+/// Makes a call by the `syscall` instruction from [`layout::SWEEP_IP`], which no experiment calls from.
+///
+/// # Safety
+/// As for [`call`].
+#[must_use]
+pub(crate) unsafe fn call_for_sweep(nr: i64, args: [u64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    let regs = [nr as u64, a, b, c, d, e, f];
+    // SAFETY: passed on to the caller; the assembly keeps the C calling convention.
+    unsafe { atlas_edge_syscall(&raw const regs, layout::STUB + SWEEP as u64) }
 }
 
 /// Prepares a new thread's stack so that the stub's `ret` lands in the thread's main function.

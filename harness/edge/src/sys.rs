@@ -243,11 +243,17 @@ pub fn wait_for_child_signal(limit: Duration) {
 /// Reaps one child that has ended, if there is one.
 #[must_use]
 pub fn reap() -> Option<(i32, End)> {
+    news().map(|(pid, status)| (pid, end_of(status)))
+}
+
+/// The raw wait status of one child that has ended (or, when traced, stopped), if there is one.
+#[must_use]
+pub fn news() -> Option<(i32, i32)> {
     let mut status = 0_i32;
     let options = libc::WNOHANG | libc::__WALL;
     // SAFETY: the status word lives until the call returns.
     let pid = unsafe { raw(libc::SYS_wait4, [u64::MAX, (&raw mut status) as u64, options as u64, 0, 0, 0]) };
-    (pid > 0).then(|| (pid as i32, end_of(status)))
+    (pid > 0).then_some((pid as i32, status))
 }
 
 /// Waits for one child to end (or, when traced, to stop) and gives its raw wait status, or the

@@ -173,24 +173,29 @@ struct KernelSigaction {
 const SA_RESTORER: u64 = 0x0400_0000;
 
 fn prepare_sigaction(disposition: Disposition) {
-    let handler = match disposition {
-        Disposition::Default => 0,
-        Disposition::Ignore => 1,
-        Disposition::Record => record as *const () as u64,
-    };
+    match disposition {
+        Disposition::Default => put_sigaction(0, 0),
+        Disposition::Ignore => put_sigaction(1, 0),
+        Disposition::Record => put_sigaction(record as *const () as u64, 0),
+    }
+}
+
+/// Puts a `struct sigaction` with these flags, beside those that every handler needs, where
+/// [`layout::SIGACTION`] says.
+pub(crate) fn put_sigaction(handler: u64, flags: u64) {
     let action = KernelSigaction {
         handler,
-        flags: libc::SA_SIGINFO as u64 | SA_RESTORER,
+        flags: flags | libc::SA_SIGINFO as u64 | SA_RESTORER,
         restorer: stub::RESTORER,
         mask: 0,
     };
-    // SAFETY: lies in the board, is large enough and aligned; it is this task's turn.
+    // SAFETY: lies in the board, is large enough and aligned; nobody else uses it at the time.
     unsafe { (layout::SIGACTION as *mut KernelSigaction).write(action) };
 }
 
 /// The head of `siginfo_t` with the `_sigsys` union member (include/uapi/asm-generic/siginfo.h).
 #[repr(C)]
-struct SigsysInfo {
+pub(crate) struct SigsysInfo {
     signo: i32,
     errno: i32,
     code: i32,
@@ -202,8 +207,17 @@ struct SigsysInfo {
 
 extern "C" fn record(_: i32, info: *const SigsysInfo, context: *const libc::ucontext_t) {
     // SAFETY: the kernel hands both pointers to an SA_SIGINFO handler, valid while it runs.
+    board().trap(&unsafe { sigsys(info, context) });
+}
+
+/// What the handler of a SIGSYS is told.
+///
+/// # Safety
+/// Both pointers are the ones that the kernel has handed to the handler, and it still runs.
+pub(crate) unsafe fn sigsys(info: *const SigsysInfo, context: *const libc::ucontext_t) -> Sigsys {
+    // SAFETY: passed on to the caller.
     let (info, result) = unsafe { (&*info, (*context).uc_mcontext.gregs[libc::REG_RAX as usize]) };
-    board().trap(&Sigsys {
+    Sigsys {
         signo: info.signo,
         code: info.code,
         errno: info.errno,
@@ -211,5 +225,5 @@ extern "C" fn record(_: i32, info: *const SigsysInfo, context: *const libc::ucon
         syscall: info.syscall,
         arch: info.arch,
         result,
-    });
+    }
 }

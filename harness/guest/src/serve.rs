@@ -51,11 +51,25 @@ fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
             {
                 return Response::Refused(problem);
             }
-            let limit = Duration::from_millis((*limit_ms).into()).min(LONGEST);
-            let close = link.descriptors();
+            let (limit, close) = (bounded(*limit_ms), link.descriptors());
             Response::Ran(items.iter().map(|item| carry_out(item, limit, stage, &close)).collect())
         }
+        Request::Sweep { jit, limit_ms, sweep } => {
+            if let Some(on) = *jit
+                && let Err(problem) = switch_jit(on)
+            {
+                return Response::Refused(problem);
+            }
+            match atlas_edge::sweep::carry_out(sweep, bounded(*limit_ms), &link.descriptors()) {
+                Ok(swept) => Response::Swept(swept),
+                Err(problem) => Response::Refused(problem),
+            }
+        }
     }
+}
+
+fn bounded(limit_ms: u32) -> Duration {
+    Duration::from_millis(limit_ms.into()).min(LONGEST)
 }
 
 fn hello(link: &Link) -> Hello {

@@ -4,6 +4,7 @@
 //! filters and says of each step whether it is reached, what its call returns, and which SIGSYS
 //! handlers run; and of each task how it ends. [`compare`] holds an observation against that.
 
+mod behind;
 mod compare;
 mod install;
 mod judge;
@@ -12,6 +13,7 @@ mod machine;
 mod native;
 mod world;
 
+pub use behind::{Expected, Foreseen, behind};
 pub use compare::{Difference, compare};
 pub use judge::dialect;
 pub use machine::expect;

@@ -34,6 +34,8 @@ pub mod layout {
     /// Value of `instruction_pointer` for the `rt_sigreturn` of a signal handler. All six argument
     /// registers are zero there.
     pub const SIGRETURN_IP: u64 = STUB + 0x40;
+    /// Value of `instruction_pointer` for calls that [`crate::sweep`] makes for itself.
+    pub const SWEEP_IP: u64 = STUB + 0x52;
     /// The `struct sigaction` that [`super::Op::Sigsys`] hands to `rt_sigaction`.
     pub const SIGACTION: u64 = BOARD;
     /// The signal set that [`super::Op::MaskSigsys`] hands to `rt_sigprocmask`.
@@ -280,6 +282,17 @@ pub struct Call {
     pub nr: u64,
     /// The six argument registers, all 64 bits of each.
     pub args: [u64; 6],
+}
+
+impl Call {
+    /// The `instruction_pointer` that filters see of it.
+    #[must_use]
+    pub const fn address(&self) -> u64 {
+        match self.abi {
+            Abi::X86_64 | Abi::X32 => layout::SYSCALL_IP,
+            Abi::I386 => layout::INT80_IP,
+        }
+    }
 }
 
 /// How a filter is attached.

@@ -16,6 +16,7 @@ pub mod expect;
 pub mod experiment;
 pub mod observation;
 pub mod policy;
+pub mod sweep;
 pub mod traits;
 pub mod world;
 

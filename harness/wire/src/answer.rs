@@ -5,6 +5,7 @@
 //! memory for more outcomes than there are items.
 
 use crate::{Item, NotAMessage, Outcome, Request, Response, decode};
+use atlas_model::sweep;
 
 /// Why a payload is no answer to a request.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +19,9 @@ pub enum NotAnAnswer {
     /// More or fewer outcomes than items.
     #[error("the answer has {got} outcomes for {asked} items")]
     Count {
-        /// Outcomes that the answer claims.
+        /// Outcomes, or answers of a sweep, that the answer claims.
         got: u64,
-        /// Items of the request.
+        /// Items of the request, or calls of the sweep.
         asked: usize,
     },
     /// An outcome that such an item cannot have.
@@ -36,14 +37,24 @@ pub enum NotAnAnswer {
 /// # Errors
 /// [`NotAnAnswer`]. [`Response::Refused`] is an answer to every request.
 pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotAnAnswer> {
-    if let (Request::Run { items, .. }, Some(got)) = (request, claimed_outcomes(payload))
-        && got != items.len() as u64
+    let counted = match request {
+        Request::Run { items, .. } => Some((RAN, items.len())),
+        Request::Sweep { .. } => Some((SWEPT, sweep::COUNT)),
+        Request::Hello => None,
+    };
+    if let Some((variant, asked)) = counted
+        && let Some(got) = claimed(variant, payload)
+        && got != asked as u64
     {
-        return Err(NotAnAnswer::Count { got, asked: items.len() });
+        return Err(NotAnAnswer::Count { got, asked });
     }
     let response = decode(payload)?;
     match (request, &response) {
         (_, Response::Refused(_)) | (Request::Hello, Response::Hello(_)) => Ok(response),
+        // Where the count could not be read beforehand, this one is what the decoder has found.
+        (Request::Sweep { .. }, Response::Swept(swept)) if swept.answers.len() == sweep::COUNT => {
+            Ok(response)
+        }
         (Request::Run { items, .. }, Response::Ran(outcomes)) => {
             match items.iter().zip(outcomes).position(|(item, outcome)| !can_have(item, outcome)) {
                 Some(index) => Err(NotAnAnswer::Outcome { index }),
@@ -54,14 +65,18 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
     }
 }
 
-/// The number of outcomes that a payload begins to speak of, when it is a [`Response::Ran`]. Looked
-/// at before the outcomes are decoded: two bytes of payload can stand for a hundred of memory.
-fn claimed_outcomes(payload: &[u8]) -> Option<u64> {
-    // The index of `Ran` among the variants of `Response`; a unit test holds it against the encoder.
-    const RAN: u32 = 1;
+/// Indices of `Ran` and `Swept` among the variants of `Response`; unit tests hold them against the
+/// encoder.
+const RAN: u32 = 1;
+const SWEPT: u32 = 3;
+
+/// The number of outcomes or answers that a payload begins to speak of, when it is of this variant of
+/// [`Response`]. Looked at before they are decoded: two bytes of payload can stand for a hundred of
+/// memory.
+fn claimed(wanted: u32, payload: &[u8]) -> Option<u64> {
     let (variant, rest) = postcard::take_from_bytes::<u32>(payload).ok()?;
     let (count, _) = postcard::take_from_bytes::<u64>(rest).ok()?;
-    (variant == RAN).then_some(count)
+    (variant == wanted).then_some(count)
 }
 
 fn can_have(item: &Item, outcome: &Outcome) -> bool {
@@ -87,10 +102,10 @@ mod tests {
 
     #[test]
     fn outcomes_are_counted_before_they_are_decoded() {
-        assert_eq!(claimed_outcomes(&ran(vec![Outcome::Facts(vec![]); 300])), Some(300));
-        assert_eq!(claimed_outcomes(&encode(&Response::Hello(Hello::default())).unwrap()), None);
+        assert_eq!(claimed(RAN, &ran(vec![Outcome::Facts(vec![]); 300])), Some(300));
+        assert_eq!(claimed(RAN, &encode(&Response::Hello(Hello::default())).unwrap()), None);
         // A count with nothing behind it.
-        assert_eq!(claimed_outcomes(&[1, 0xff, 0xff, 0xff, 0x7f]), Some(0x0fff_ffff));
+        assert_eq!(claimed(RAN, &[1, 0xff, 0xff, 0xff, 0x7f]), Some(0x0fff_ffff));
     }
 
     #[test]
@@ -128,5 +143,37 @@ mod tests {
         let mut payload = ran(vec![Outcome::Facts(vec![])]);
         payload.push(0);
         assert!(matches!(decode_answer(&asked(1), &payload), Err(NotAnAnswer::Message(_))));
+    }
+
+    fn swept(count: usize) -> Vec<u8> {
+        let answers = vec![sweep::Answer::Value(-1); count];
+        encode(&Response::Swept(sweep::Swept { answers, ..sweep::Swept::default() })).unwrap()
+    }
+
+    #[test]
+    fn a_sweep_has_one_answer_a_call() {
+        let asked = Request::Sweep { jit: None, limit_ms: 1, sweep: sweep::Sweep::default() };
+        assert!(matches!(decode_answer(&asked, &swept(sweep::COUNT)), Ok(Response::Swept(_))));
+        for forged in [0, 1, sweep::COUNT - 1, sweep::COUNT + 1] {
+            let answer = decode_answer(&asked, &swept(forged));
+            assert!(
+                matches!(answer, Err(NotAnAnswer::Count { got, .. }) if got == forged as u64),
+                "{forged}: {answer:?}"
+            );
+        }
+        assert!(matches!(decode_answer(&asked, &ran(vec![Outcome::Facts(vec![])])), Err(NotAnAnswer::Kind)));
+        assert!(matches!(decode_answer(&Request::Hello, &swept(sweep::COUNT)), Err(NotAnAnswer::Kind)));
+    }
+
+    #[test]
+    fn a_forged_count_is_refused_before_anything_is_set_aside_for_it() {
+        let asked = Request::Sweep { jit: None, limit_ms: 1, sweep: sweep::Sweep::default() };
+        // A count with nothing behind it.
+        let forged = [SWEPT as u8, 0xff, 0xff, 0xff, 0xff, 0x0f];
+        let answer = decode_answer(&asked, &forged);
+        assert!(matches!(answer, Err(NotAnAnswer::Count { got: 0xffff_ffff, .. })), "{answer:?}");
+        let mut cut = swept(sweep::COUNT);
+        cut.truncate(cut.len() / 2);
+        assert!(matches!(decode_answer(&asked, &cut), Err(NotAnAnswer::Message(_))));
     }
 }

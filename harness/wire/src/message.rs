@@ -1,11 +1,12 @@
 //! What host and guest say to each other. The host asks, the guest answers once, and keeps no
 //! state between requests.
 
+use atlas_model::sweep::{Sweep, Swept};
 use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning or its encoding.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,15 @@ pub enum Request {
         limit_ms: u32,
         /// The work.
         items: Vec<Item>,
+    },
+    /// Sweep a filter over every call.
+    Sweep {
+        /// As in [`Request::Run`].
+        jit: Option<bool>,
+        /// How long it may take before the guest gives it up, in milliseconds.
+        limit_ms: u32,
+        /// The work.
+        sweep: Sweep,
     },
 }
 
@@ -41,6 +51,8 @@ pub enum Response {
     Ran(Vec<Outcome>),
     /// The request could not be served.
     Refused(String),
+    /// To [`Request::Sweep`]: one answer a call.
+    Swept(Swept),
 }
 
 /// What a guest says of itself.

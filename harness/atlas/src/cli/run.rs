@@ -78,7 +78,7 @@ Examples:
 
 /// What runs the guests.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum AccelChoice {
+pub(super) enum AccelChoice {
     /// KVM if a guest really answers under it, else TCG
     #[default]
     Auto,
@@ -159,7 +159,7 @@ pub(super) fn status(report: &Report) -> ExitCode {
     if fails || missing || !report.complete { ExitCode::from(DEVIATES) } else { ExitCode::SUCCESS }
 }
 
-fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
+pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
     let mut kernels = if wanted.is_empty() {
         store.default_kernels()?
     } else {

@@ -53,13 +53,6 @@ pub(super) fn data_of(call: &Call, ip: u64) -> SeccompData {
     SeccompData { nr: call.nr as u32, arch: call.abi.audit_arch(), instruction_pointer: ip, args: call.args }
 }
 
-fn address_of(abi: Abi) -> u64 {
-    match abi {
-        Abi::X86_64 | Abi::X32 => layout::SYSCALL_IP,
-        Abi::I386 => layout::INT80_IP,
-    }
-}
-
 impl Machine<'_> {
     /// A call as it stands.
     pub(super) fn call(&mut self, id: TaskId, call: &Call) -> Came {
@@ -67,13 +60,13 @@ impl Machine<'_> {
             self.step.why = "the kernel has no int 0x80".into();
             return Came::ProcessEnds(killed_by(signal::SEGV));
         }
-        let ruling = self.ruling(id, &data_of(call, address_of(call.abi)));
+        let ruling = self.ruling(id, &data_of(call, call.address()));
         self.obey(id, call, &ruling, |machine| machine.native(id, call))
     }
 
     /// A call whose working the caller knows.
     pub(super) fn guarded(&mut self, id: TaskId, call: &Call, work: impl FnOnce(&mut Self) -> Value) -> Came {
-        let ruling = self.ruling(id, &data_of(call, address_of(call.abi)));
+        let ruling = self.ruling(id, &data_of(call, call.address()));
         self.obey(id, call, &ruling, |machine| Came::Back(work(machine)))
     }
 
@@ -179,7 +172,7 @@ impl Machine<'_> {
             signo: signal::SYS,
             code: SYS_SECCOMP,
             errno: i32::from(data),
-            call_addr: address_of(call.abi),
+            call_addr: call.address(),
             syscall: call.nr as i32,
             arch: call.abi.audit_arch(),
             result,

@@ -111,7 +111,7 @@ fn plain(nr: u64, args: [u64; 6]) -> Call {
 }
 
 impl<'a> Machine<'a> {
-    fn new(experiment: &'a Experiment, traits: &'a Traits) -> Self {
+    pub(super) fn new(experiment: &'a Experiment, traits: &'a Traits) -> Self {
         let first = Task {
             leader: 0,
             identity: 0,

@@ -1,0 +1,149 @@
+//! `atlas sweep`.
+
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
+use crate::plan::JitChoice;
+use crate::sweep::example::Example;
+use crate::sweep::{Leg, Order, on_kernel, text};
+use atlas_model::bpf::{self, Filter};
+use atlas_vm::kernels::{Kernel, Store};
+use atlas_vm::{Accelerator, BootOptions};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "example"]))]
+pub(super) struct Args {
+    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
+    #[arg(long, value_name = "S|PATH")]
+    kernel: Vec<String>,
+    /// JIT settings to sweep with
+    #[arg(long, value_enum, default_value_t)]
+    jit: JitChoice,
+    /// The filter as the kernel takes it: records of eight bytes, as libseccomp exports them
+    #[arg(long, value_name = "FILE")]
+    filter: Option<PathBuf>,
+    /// A built-in filter
+    #[arg(long, value_enum)]
+    example: Option<Example>,
+    /// The six argument registers of every call, separated by commas [default: all 0]
+    #[arg(long, value_name = "A,B,C,D,E,F", value_delimiter = ',', value_parser = register)]
+    args: Vec<u64>,
+    /// Do without PTRACE_O_SUSPEND_SECCOMP: every process that is killed costs an installation
+    #[arg(long)]
+    no_suspend: bool,
+    /// How long one sweep may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// What runs the guests
+    #[arg(long, value_enum, default_value_t)]
+    accel: run::AccelChoice,
+    /// JSON on standard output
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atlas sweep --example toy                           a few rules, on every default kernel
+  atlas sweep --example forgetful --kernel 6.12       what slips through without a look at the arch
+  atlas sweep --filter my.bpf --kernel 5.10 --jit on  your own filter
+  atlas sweep --filter my.bpf --args 0,0x541b         with arguments that its rules look at
+  atlas sweep --example runner --json | jq '.sweeps[] | {kernel, agrees, seconds}'
+
+Asked for are the numbers from 0 to 1023, the same with the x32 bit, and the edges, by the syscall
+instruction and by int 0x80. No call is carried out.
+
+Exit status: 0 every kernel answers as the model says, 1 one does not, 2 usage or environment.";
+
+fn register(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is not a register's value: decimal, or hexadecimal with 0x"))
+}
+
+pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
+    let filter = filter(args)?;
+    let mut registers = [0; 6];
+    if args.args.len() > registers.len() {
+        return Err(format!("a call has 6 arguments, and {} were given", args.args.len()).into());
+    }
+    registers[..args.args.len()].copy_from_slice(&args.args);
+    atlas_vm::version()?;
+    let store = Store::open()?;
+    let kernels = run::kernels(&store, &args.kernel)?;
+    let stop = interrupt::watch()?;
+    let probed = store.root().join("kvm");
+    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let order = Order {
+        filter,
+        args: registers,
+        suspend: !args.no_suspend,
+        jit: args.jit,
+        limit: Duration::from_secs(args.limit.into()),
+        boot: BootOptions { accelerator, ..BootOptions::default() },
+    };
+    let tell = |line: &str| {
+        if !args.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let legs = all(&kernels, &order, &stop, &tell);
+    if stop.load(SeqCst) {
+        return Ok(ExitCode::from(ENVIRONMENT));
+    }
+    if args.json {
+        anstream::println!("{}", serde_json::to_string_pretty(&text::to_json(&legs))?);
+    } else {
+        anstream::print!("{}", text::render(&legs));
+    }
+    Ok(if legs.iter().all(Leg::agrees) { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
+}
+
+/// The filter that was asked for; one that no kernel takes is refused here.
+fn filter(args: &Args) -> Result<Filter, Failure> {
+    let (filter, of) = match (&args.filter, args.example) {
+        (Some(path), _) => (read(path)?, path.display().to_string()),
+        (None, example) => (example.unwrap_or(Example::Toy).filter()?, "the example".into()),
+    };
+    bpf::check(&filter, &bpf::Dialect::default())
+        .map_err(|rejection| format!("{of} is no filter that a kernel takes: {rejection}"))?;
+    Ok(filter)
+}
+
+fn read(path: &Path) -> Result<Filter, Failure> {
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Ok(Filter::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))?)
+}
+
+/// Sweeps on every kernel, as many guests at once as there are processors; in the kernels' order.
+fn all(kernels: &[Kernel], order: &Order, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Vec<Leg> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, SeqCst);
+                    let Some(kernel) = kernels.get(index).filter(|_| !stop.load(SeqCst)) else { return };
+                    let legs = on_kernel(kernel, order, tell);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, legs));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, legs)| legs).collect()
+}

@@ -1,0 +1,198 @@
+//! The sweep: one filter, every number of every ABI, on each kernel, held against the model.
+//!
+//! No call is carried out (see [`atlas_model::sweep`]). A kernel is booted and probed, its [`twin`] is
+//! worked out from its traits, and then the guest sweeps once a JIT setting. What comes back is a
+//! [`map::Map`], and the calls on which kernel and twin differ.
+
+pub mod example;
+pub mod map;
+pub mod text;
+pub mod twin;
+
+use crate::judge;
+use crate::plan::JitChoice;
+use crate::results::Jit;
+use atlas_cases::Subject;
+use atlas_model::traits::{Feature, Traits};
+use atlas_model::{Call, Filter};
+use atlas_vm::kernels::Kernel;
+use atlas_vm::{BootOptions, Machine};
+use atlas_wire::{Item, Request, Response};
+use map::Map;
+use std::time::{Duration, Instant};
+use twin::{Difference, Twin};
+
+/// How long one probe may take, in milliseconds.
+const PROBE_LIMIT: u32 = 5000;
+/// How much longer than the guest's own limit the host waits for an answer.
+const MARGIN: Duration = Duration::from_secs(8);
+
+/// What is to be swept, and how.
+pub struct Order {
+    /// The filter.
+    pub filter: Filter,
+    /// The argument registers of every call.
+    pub args: [u64; 6],
+    /// Whether the guest may suspend filters by ptrace, which is faster where calls end processes.
+    pub suspend: bool,
+    /// The JIT settings.
+    pub jit: JitChoice,
+    /// How long one sweep may take.
+    pub limit: Duration,
+    /// How guests are booted.
+    pub boot: BootOptions,
+}
+
+/// One sweep on one kernel.
+pub struct Leg {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Its release as the guest says it; empty where none came up.
+    pub release: String,
+    /// The JIT setting.
+    pub jit: Jit,
+    /// What was seen, or why nothing was.
+    pub outcome: Result<Seen, String>,
+}
+
+/// What was seen of a sweep.
+pub struct Seen {
+    /// The map.
+    pub map: Map,
+    /// The calls that the model had otherwise.
+    pub differences: Vec<Difference>,
+    /// The marker that was used.
+    pub marker: u16,
+    /// Whether filters were suspended for the maker of processes.
+    pub suspended: bool,
+    /// How many processes it took.
+    pub processes: u32,
+    /// How long it took in the guest.
+    pub took: Duration,
+}
+
+impl Leg {
+    /// Whether kernel and model agree on every call.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|seen| seen.differences.is_empty())
+    }
+}
+
+/// A kernel that is up and whose traits are known.
+pub struct Guest {
+    kernel: String,
+    machine: Machine,
+    traits: Traits,
+}
+
+impl Guest {
+    /// Boots a kernel and asks its probes.
+    ///
+    /// # Errors
+    /// A sentence that says what became of it.
+    pub fn boot(kernel: &Kernel, options: &BootOptions) -> Result<Self, String> {
+        let mut machine = Machine::boot(&kernel.path, options).map_err(|error| error.to_string())?;
+        let traits = probe(&mut machine)?;
+        Ok(Self { kernel: kernel.name.clone(), machine, traits })
+    }
+
+    /// What the probes found.
+    #[must_use]
+    pub fn traits(&self) -> &Traits {
+        &self.traits
+    }
+
+    /// Sweeps once a JIT setting.
+    pub fn sweep(&mut self, order: &Order) -> Vec<Leg> {
+        let twin = Twin::of(&order.filter, order.args, order.suspend, &self.traits);
+        let settings = order.jit.settings(self.traits.has(Feature::JitToggle));
+        let mut leg = |&jit: &Jit| Leg {
+            kernel: self.kernel.clone(),
+            release: self.machine.hello().release.clone(),
+            jit,
+            outcome: match &twin {
+                Ok(twin) => self.hold_against(twin, jit, order.limit),
+                Err(none) => Err(none.to_string()),
+            },
+        };
+        settings.iter().map(&mut leg).collect()
+    }
+
+    /// Sweeps what a twin says is to be swept, and holds the answers against it.
+    ///
+    /// # Errors
+    /// A sentence: the guest was lost, or could not sweep.
+    pub fn hold_against(&mut self, twin: &Twin, jit: Jit, limit: Duration) -> Result<Seen, String> {
+        let request = Request::Sweep {
+            jit: match jit {
+                Jit::On => Some(true),
+                Jit::Off => Some(false),
+                Jit::Fixed => None,
+            },
+            limit_ms: limit.as_millis() as u32,
+            sweep: twin.sweep.clone(),
+        };
+        let swept = match self.machine.request(&request, limit + MARGIN) {
+            Ok(Response::Swept(swept)) => swept,
+            Ok(Response::Refused(why)) => return Err(why),
+            Ok(_) => return Err("the guest answered something that was not asked".into()),
+            Err(lost) => return Err(format!("the guest was lost: {lost}")),
+        };
+        Ok(Seen {
+            map: Map::of(&twin.calls, &swept.answers, twin.sweep.marker),
+            differences: twin.differences(&swept.answers),
+            marker: twin.sweep.marker,
+            suspended: swept.suspended,
+            processes: swept.children,
+            took: Duration::from_micros(swept.micros),
+        })
+    }
+}
+
+/// Boots a kernel and sweeps on it. `tell` takes lines of progress.
+pub fn on_kernel(kernel: &Kernel, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg> {
+    let start = Instant::now();
+    let legs = match Guest::boot(kernel, &order.boot) {
+        Ok(mut guest) => {
+            let took = start.elapsed().as_secs_f64();
+            tell(&format!("{}: {} is up and probed after {took:.1} s", kernel.name, kernel.release));
+            guest.sweep(order)
+        }
+        Err(problem) => vec![Leg {
+            kernel: kernel.name.clone(),
+            release: String::new(),
+            jit: Jit::Fixed,
+            outcome: Err(problem),
+        }],
+    };
+    legs.iter().for_each(|leg| tell(&text::leg_line(leg)));
+    legs
+}
+
+/// Finds a kernel's traits, all probes in one request.
+fn probe(machine: &mut Machine) -> Result<Traits, String> {
+    let probes = atlas_cases::probes::all();
+    let items: Vec<Item> = probes.iter().map(judge::probe_item).collect();
+    let limit = Duration::from_millis(PROBE_LIMIT.into()) * items.len() as u32;
+    let request = Request::Run { jit: None, limit_ms: PROBE_LIMIT, items };
+    let outcomes = match machine.request(&request, limit) {
+        Ok(Response::Ran(outcomes)) => outcomes,
+        Ok(_) => return Err("the guest does not answer its probes".into()),
+        Err(lost) => return Err(format!("the guest was lost at its probes: {lost}")),
+    };
+    let answers: Vec<(Subject, Option<bool>)> = probes
+        .iter()
+        .zip(&outcomes)
+        .map(|(probe, outcome)| (probe.subject, judge::probe_answer(probe, outcome).0))
+        .collect();
+    Ok(judge::traits_of(&answers))
+}
+
+/// A call as a person reads it: its ABI, number, and name where it has one.
+#[must_use]
+pub fn call_text(call: &Call) -> String {
+    let nr = call.nr as u32;
+    let name = atlas_model::abi::syscalls::name(call.abi, nr).map(|name| format!(" {name}"));
+    format!("{} {}{}", call.abi, text::number(nr), name.unwrap_or_default())
+}

@@ -1,0 +1,247 @@
+//! Sweeps as people and machines read them.
+
+use super::map::{Map, Row, Shown, ranges};
+use super::{Leg, Seen, call_text};
+use atlas_model::abi::syscalls;
+use atlas_model::{Abi, Call};
+use serde_json::{Value, json};
+
+/// How wide lines are at most.
+const WIDTH: usize = 100;
+/// How many differences are told one by one.
+const MOST_TOLD: usize = 40;
+
+/// One sweep in one line.
+#[must_use]
+pub fn leg_line(leg: &Leg) -> String {
+    let Leg { kernel, jit, .. } = leg;
+    let verdict = match &leg.outcome {
+        Err(problem) => problem.clone(),
+        Ok(seen) => {
+            let agrees = match seen.differences.len() {
+                0 => "agrees with the model".to_owned(),
+                1 => "DIFFERS from the model at 1 call".to_owned(),
+                count => format!("DIFFERS from the model at {count} calls"),
+            };
+            let Seen { processes, took, suspended, .. } = seen;
+            let how = if *suspended { ", filters suspended for their maker" } else { "" };
+            format!("{agrees}; {:.2} s, {processes} processes{how}", took.as_secs_f64())
+        }
+    };
+    format!("{kernel:8} {:9} {verdict}", jit.name())
+}
+
+/// All of it: a line a sweep, the map, where kernels differ, and where the model does.
+#[must_use]
+pub fn render(legs: &[Leg]) -> String {
+    let mut text = legs.iter().map(|leg| leg_line(leg) + "\n").collect::<String>();
+    let seen: Vec<(&Leg, &Seen)> =
+        legs.iter().filter_map(|leg| leg.outcome.as_ref().ok().map(|seen| (leg, seen))).collect();
+    for (leg, seen) in &seen {
+        text.push_str(&differences(leg, seen));
+    }
+    // The newest kernel's map is told whole, the others by what they change.
+    let Some((newest, shown)) = seen.last() else { return text };
+    text.push_str(&map(&shown.map));
+    let mut changes: Vec<(String, Vec<String>)> = Vec::new();
+    for (leg, other) in &seen {
+        let of_leg = format!("{} {}", leg.kernel, leg.jit.name());
+        for (abi, nr, there, here) in other.map.changes_from(&shown.map) {
+            let call = call_text(&Call { abi, nr: nr.into(), args: [0; 6] });
+            let there = there.map_or("nothing".into(), |shown| shown.to_string());
+            let line = format!("{call}: {here} instead of {there}");
+            match changes.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, legs)) => legs.push(of_leg.clone()),
+                None => changes.push((line, vec![of_leg.clone()])),
+            }
+        }
+    }
+    if !changes.is_empty() {
+        text.push_str(&format!("\nelsewhere than on {} {}\n", newest.kernel, newest.jit.name()));
+    }
+    for (line, legs) in changes {
+        text.push_str(&format!("  {line}\n"));
+        text.push_str(&wrapped("      on ", &legs));
+    }
+    text
+}
+
+fn differences(leg: &Leg, seen: &Seen) -> String {
+    let mut text = String::new();
+    for difference in seen.differences.iter().take(MOST_TOLD) {
+        let (expected, observed) = (
+            Shown::expected(&difference.expected, seen.marker),
+            Shown::of(&difference.observed, seen.marker).to_string(),
+        );
+        // Two that look alike differ in what a person is not shown.
+        let (expected, observed) = if expected == observed {
+            (format!("{:?}", difference.expected), format!("{:?}", difference.observed))
+        } else {
+            (expected, observed)
+        };
+        let call = call_text(&difference.call);
+        let why = if difference.why.is_empty() { "no filter" } else { &difference.why };
+        text.push_str(&format!(
+            "\n{} {}: {call}\n  expected {expected} ({why})\n  observed {observed}\n",
+            leg.kernel,
+            leg.jit.name()
+        ));
+    }
+    match seen.differences.len().checked_sub(MOST_TOLD) {
+        None | Some(0) => text,
+        Some(more) => format!("{text}  and {more} more\n"),
+    }
+}
+
+/// A map: an ABI's numbers by answer, then the names that ABIs differ on.
+#[must_use]
+pub fn map(map: &Map) -> String {
+    let mut text = String::new();
+    for (abi, entry) in [
+        (Abi::X86_64, "by the syscall instruction"),
+        (Abi::X32, "by the syscall instruction, with the x32 bit"),
+        (Abi::I386, "by int 0x80"),
+    ] {
+        text.push_str(&format!("\n{abi}, {entry}\n"));
+        let rows = map.rows(abi);
+        let common = commonest(&rows);
+        let (most, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| Some(row.shown) == common);
+        for row in others {
+            text.push_str(&wrapped(&head(row), &numbers(abi, row)));
+        }
+        for row in most {
+            let what = if rows.len() == 1 { "every number" } else { "every other number" };
+            text.push_str(&format!("{}{what}\n", head(row)));
+        }
+    }
+    text.push_str(&unlike(map));
+    text
+}
+
+fn head(row: &Row) -> String {
+    format!("  {:20} {:4}  ", row.shown.to_string(), row.numbers.len())
+}
+
+/// The names that ABIs differ on. Those for which each ABI has its commonest answer are only counted.
+fn unlike(map: &Map) -> String {
+    let groups = map.unlike();
+    if groups.is_empty() {
+        return "\nevery name is answered alike in every ABI that has it\n".into();
+    }
+    let common: Vec<(Abi, Option<Shown>)> =
+        Abi::ALL.iter().map(|&abi| (abi, commonest(&map.rows(abi)))).collect();
+    let is_common = |(abi, shown): &(Abi, Shown)| common.contains(&(*abi, Some(*shown)));
+    let mut text = String::from("\ndiffers between ABIs\n");
+    let mut counted = 0;
+    for group in &groups {
+        if group.answers.iter().all(is_common) {
+            counted += group.names.len();
+            continue;
+        }
+        let answers: Vec<String> =
+            group.answers.iter().map(|(abi, shown)| format!("{abi} {shown}")).collect();
+        text.push_str(&format!("  {}\n", answers.join(", ")));
+        text.push_str(&wrapped(
+            "      ",
+            &group.names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+        ));
+    }
+    if counted > 0 {
+        text.push_str(&format!("  {counted} more names, by the commonest answer of each ABI\n"));
+    }
+    text
+}
+
+/// The answer that most numbers have.
+fn commonest(rows: &[Row]) -> Option<Shown> {
+    rows.iter().rev().max_by_key(|row| row.numbers.len()).map(|row| row.shown)
+}
+
+/// The numbers of a row: those with names by their names, then the others as ranges.
+fn numbers(abi: Abi, row: &Row) -> Vec<String> {
+    let name = |nr: u32| syscalls::name(abi, nr);
+    let mut words: Vec<String> = row.numbers.iter().filter_map(|&nr| name(nr)).map(str::to_owned).collect();
+    let nameless: Vec<u32> = row.numbers.iter().copied().filter(|&nr| name(nr).is_none()).collect();
+    words.extend(ranges(&nameless).into_iter().map(|(first, last)| {
+        if first == last { number(first) } else { format!("{}-{}", number(first), number(last)) }
+    }));
+    words
+}
+
+/// A number as it is known: small ones in decimal.
+#[must_use]
+pub fn number(nr: u32) -> String {
+    if nr < Abi::X32_BIT - 1 { nr.to_string() } else { format!("{nr:#x}") }
+}
+
+/// Words behind a head, on as many lines as they need.
+fn wrapped(head: &str, words: &[String]) -> String {
+    let indent = head.len().min(WIDTH / 2);
+    let (mut text, mut line) = (String::new(), head.to_owned());
+    for word in words {
+        if line.len() + 1 + word.len() > WIDTH && line.len() > indent {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = " ".repeat(indent);
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    text + line.trim_end() + "\n"
+}
+
+/// For machines.
+#[must_use]
+pub fn to_json(legs: &[Leg]) -> Value {
+    json!({ "agrees": legs.iter().all(Leg::agrees), "sweeps": legs.iter().map(leg_json).collect::<Vec<_>>() })
+}
+
+fn leg_json(leg: &Leg) -> Value {
+    let mut object = json!({
+        "kernel": leg.kernel,
+        "release": leg.release,
+        "jit": leg.jit.name(),
+        "agrees": leg.agrees(),
+    });
+    match &leg.outcome {
+        Err(problem) => object["problem"] = json!(problem),
+        Ok(seen) => {
+            object["seconds"] = json!(seen.took.as_secs_f64());
+            object["processes"] = json!(seen.processes);
+            object["suspended"] = json!(seen.suspended);
+            object["differences"] = seen
+                .differences
+                .iter()
+                .map(|d| {
+                    json!({
+                        "abi": d.call.abi.name(),
+                        "number": d.call.nr,
+                        "name": syscalls::name(d.call.abi, d.call.nr as u32),
+                        "expected": Shown::expected(&d.expected, seen.marker),
+                        "observed": Shown::of(&d.observed, seen.marker).to_string(),
+                        "decided": d.why,
+                    })
+                })
+                .collect();
+            object["map"] = Abi::ALL
+                .iter()
+                .flat_map(|&abi| seen.map.rows(abi).into_iter().map(move |row| row_json(abi, &row)))
+                .collect();
+            object["unlike"] = seen.map.unlike().iter().map(|group| json!({
+                "answers": group.answers.iter().map(|(abi, shown)| (abi.name().to_owned(), json!(shown.to_string())))
+                    .collect::<serde_json::Map<_, _>>(),
+                "names": group.names,
+            })).collect();
+        }
+    }
+    object
+}
+
+fn row_json(abi: Abi, row: &Row) -> Value {
+    json!({
+        "abi": abi.name(),
+        "answer": row.shown.to_string(),
+        "numbers": ranges(&row.numbers),
+        "names": row.numbers.iter().filter_map(|&nr| syscalls::name(abi, nr)).collect::<Vec<_>>(),
+    })
+}
