@@ -122,7 +122,8 @@ fn notation(line: &str) -> Result<Insn, Wrong> {
     let rest = rest.trim();
     let operands: Vec<&str> = if rest.is_empty() { vec![] } else { rest.split(',').map(str::trim).collect() };
     let operand = |index: usize| operands.get(index).copied().unwrap_or_default();
-    let skips = |insn: Insn| Ok(Insn { jt: number(operand(1), SKIP)?, jf: number(operand(2), SKIP)?, ..insn });
+    let skips =
+        |insn: Insn| Ok(Insn { jt: number(operand(1), SKIP)?, jf: number(operand(2), SKIP)?, ..insn });
     let (insn, takes) = match name {
         ".code" => {
             let [code, k] = [operand(0), operand(3)];
