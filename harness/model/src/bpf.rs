@@ -1,11 +1,12 @@
 //! Classic BPF as seccomp accepts it.
 //!
 //! [`check()`] refuses what the kernel refuses, [`run()`] gives the word the kernel gets,
-//! [`kernel_len`] counts as the kernel counts, [`disassemble`] writes a filter down for people and
-//! [`explain()`] says which instruction of several filters decides. What differs between kernels
-//! is in the [`Dialect`].
+//! [`kernel_len`] counts as the kernel counts, [`disassemble`] writes a filter down for people,
+//! [`assemble()`] reads that back, and [`explain()`] says which instruction of several filters decides.
+//! What differs between kernels is in the [`Dialect`].
 
 mod asm;
+mod assemble;
 mod build;
 mod chain;
 mod check;
@@ -14,12 +15,13 @@ mod explain;
 mod interp;
 pub mod op;
 
+pub use assemble::{AssembleError, assemble};
 pub use build::*;
 pub use chain::{CHAIN_LIMIT, ChainUnit, attached_len, chain_fits, kernel_len};
 pub use check::{Rejection, Rule, check};
 pub use disasm::disassemble;
 pub use explain::{Explanation, explain};
-pub use interp::{Ran, run};
+pub use interp::{Ran, run, run_seen};
 
 use serde::{Deserialize, Serialize};
 

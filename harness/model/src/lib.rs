@@ -3,14 +3,17 @@
 //! This crate is the oracle. It holds classic BPF as seccomp accepts it ([`bpf`]), the actions and
 //! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), what policies mean
 //! ([`policy`]), and the experiment language ([`experiment`]) with its paper interpreter
-//! ([`mod@expect`]) and the world that its calls change ([`world`]). It speaks of kernels by their [`traits`]: probed features and quirks, never by
-//! their release numbers.
+//! ([`mod@expect`]) and the world that its calls change ([`world`]). It speaks of kernels by their
+//! [`traits`]: probed features and quirks, never by their release numbers. With the feature `arbitrary`
+//! there are generators of all of it for tests by properties.
 //!
 //! It does no I/O, holds no unsafe code and depends on nothing else of the project.
 #![forbid(unsafe_code)]
 
 pub mod abi;
 pub mod action;
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 pub mod bpf;
 pub mod expect;
 pub mod experiment;

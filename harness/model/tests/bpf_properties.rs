@@ -2,64 +2,10 @@
 
 use atlas_model::abi::SeccompData;
 use atlas_model::action::most_restrictive;
-use atlas_model::bpf::{self, ChainUnit, Dialect, Filter, Insn, op};
+use atlas_model::arbitrary::broken::{self, soup};
+use atlas_model::arbitrary::program::valid;
+use atlas_model::bpf::{self, ChainUnit, Dialect, Filter, op};
 use proptest::prelude::*;
-
-/// Codes that seccomp accepts, a few that it does not, and now and then any.
-fn code() -> impl Strategy<Value = u16> {
-    let classes = [op::ALU, op::JMP];
-    let operations: Vec<u16> =
-        classes.iter().flat_map(|class| (0..32).map(move |bits| class | bits << 3)).collect();
-    let others = vec![
-        op::LD_ABS,
-        op::LD_IMM,
-        op::LDX_IMM,
-        op::LD_LEN,
-        op::LDX_LEN,
-        op::LD_MEM,
-        op::LDX_MEM,
-        op::ST,
-        op::STX,
-        op::JA,
-        op::RET_K,
-        op::RET_A,
-        op::TAX,
-        op::TXA,
-    ];
-    prop_oneof![
-        40 => proptest::sample::select(others),
-        30 => proptest::sample::select(operations),
-        1 => any::<u16>(),
-    ]
-}
-
-fn operand() -> impl Strategy<Value = u32> {
-    prop_oneof![0_u32..18, (0_u32..17).prop_map(|word| 4 * word), any::<u32>()]
-}
-
-fn insn() -> impl Strategy<Value = Insn> {
-    (code(), 0_u8..6, 0_u8..6, operand()).prop_map(|(code, jt, jf, k)| Insn { code, jt, jf, k })
-}
-
-fn soup() -> impl Strategy<Value = Vec<Insn>> {
-    proptest::collection::vec(insn(), 0..40)
-}
-
-/// Filters that are accepted, because their instructions are one by one, every scratch word is
-/// stored before, and there are enough returns behind for every jump.
-fn sound() -> impl Strategy<Value = Vec<Insn>> {
-    let dialect = Dialect::default();
-    let accepted = move |insn: &Insn| {
-        let stores = (0..16).map(bpf::st);
-        let program: Vec<Insn> = stores.chain([*insn]).chain(std::iter::repeat_n(bpf::ret_a(), 8)).collect();
-        bpf::check(&program, &dialect).is_ok()
-    };
-    let body = proptest::collection::vec(insn().prop_filter("accepted alone", accepted), 0..40);
-    body.prop_map(|body| {
-        let stores = (0..16).map(bpf::st);
-        stores.chain(body).chain(std::iter::repeat_n(bpf::ret_a(), 8)).collect()
-    })
-}
 
 fn data() -> impl Strategy<Value = SeccompData> {
     let fields = (any::<u32>(), any::<u32>(), any::<u64>(), any::<[u64; 6]>());
@@ -100,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn accepted_filters_end_at_a_return_or_a_division(insns in sound(), data in data()) {
+    fn accepted_filters_end_at_a_return_or_a_division(insns in valid(), data in data()) {
         let dialect = Dialect::default();
         prop_assert_eq!(bpf::check(&insns, &dialect), Ok(()));
         let ran = bpf::run(&insns, &data, &dialect);
@@ -117,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn accepted_filters_are_within_the_kernels_lengths(insns in sound()) {
+    fn accepted_filters_are_within_the_kernels_lengths(insns in valid()) {
         prop_assert_eq!(bpf::check(&insns, &Dialect::default()), Ok(()));
         prop_assert_eq!(bpf::kernel_len(&insns, ChainUnit::Classic), insns.len());
         let converted = bpf::attached_len(&insns, ChainUnit::EbpfPrologue3);
@@ -125,8 +71,29 @@ proptest! {
     }
 
     #[test]
-    fn bytes_round_trip(insns in soup()) {
-        let filter = Filter(insns);
+    fn tables_are_read_back_whole(filter in broken::any()) {
+        prop_assert_eq!(bpf::assemble(&bpf::disassemble(&filter)), Ok(filter));
+    }
+
+    /// The notation of one instruction does not carry the fields that the operation does not use, so what
+    /// is read back is what reads the same.
+    #[test]
+    fn instructions_are_read_back_as_they_are_written(filter in broken::any()) {
+        let lines = |filter: &Filter| filter.iter().map(|insn| format!("{insn}\n")).collect::<String>();
+        let text = lines(&filter);
+        let read = bpf::assemble(&text);
+        let same = read.as_ref().map(|read| lines(read) == text && read.len() == filter.len());
+        prop_assert_eq!(same, Ok(true));
+    }
+
+    #[test]
+    fn no_text_panics(text in any::<String>(), line in "[0-9a-zM]{1,5}:? [#x\\[]?[0-9a-fx]{0,11}[\\], 0-9]{0,9}") {
+        let _ = bpf::assemble(&text);
+        let _ = bpf::assemble(&line);
+    }
+
+    #[test]
+    fn bytes_round_trip(filter in soup()) {
         let bytes = filter.to_bytes();
         prop_assert_eq!(bytes.len(), 8 * filter.len());
         prop_assert_eq!(&Filter::from_bytes(&bytes), &Ok(filter));

@@ -40,11 +40,27 @@ pub struct Ran {
 /// ```
 #[must_use]
 pub fn run(insns: &[Insn], data: &SeccompData, dialect: &Dialect) -> Ran {
+    run_seen(insns, data, dialect, |_| {})
+}
+
+/// As [`run`], and tells of every instruction before it runs, by its place counted from 0. One that
+/// is not accepted is told of too, as it is there that the run ends.
+///
+/// ```
+/// use atlas_model::abi::SeccompData;
+/// use atlas_model::bpf::{self, Dialect};
+/// let mut seen = Vec::new();
+/// let filter = [bpf::ja(1), bpf::ret_word(1), bpf::ret_word(2)];
+/// bpf::run_seen(&filter, &SeccompData::default(), &Dialect::default(), |at| seen.push(at));
+/// assert_eq!(seen, [0, 2]);
+/// ```
+pub fn run_seen(insns: &[Insn], data: &SeccompData, dialect: &Dialect, mut seen: impl FnMut(usize)) -> Ran {
     let (mut a, mut x) = (0_u32, 0_u32);
     let mut memory = [0_u32; MEMORY_WORDS];
     let (mut pc, mut steps) = (0_usize, 0_u32);
     let word = loop {
         let Some(insn) = insns.get(pc) else { break 0 };
+        seen(pc);
         let Some(kind) = op::kind(insn.code) else {
             break 0;
         };
