@@ -59,3 +59,12 @@ fn the_forged_frame_is_a_true_answer_but_for_its_id() {
     let header = Header::of(Kind::Response, Place::Inline, 0xdead_beef, &payload);
     assert_eq!(faults::FORGED.to_vec(), [header.to_bytes().as_slice(), &payload].concat());
 }
+
+#[test]
+fn every_effect_has_its_two_cases() {
+    for effect in atlas_model::experiment::effects::ALL {
+        for name in [format!("effects::{}", effect.name), format!("effects::{}_forbidden", effect.name)] {
+            assert!(catalogue().iter().any(|case| case.name == name), "there is no case {name}");
+        }
+    }
+}
