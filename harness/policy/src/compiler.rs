@@ -49,12 +49,12 @@ impl Compiler {
     /// let kill = Rule { abi: Abi::X86_64, nr: 101, conditions: vec![], action: Action::KillProcess };
     /// let log = Rule { nr: 39, action: Action::Log, ..kill.clone() };
     /// let policy = Policy {
-    ///     abis: vec![Abi::X86_64],
+    ///     abis: vec![Abi::X86_64, Abi::X32],
     ///     foreign: Action::KillProcess,
     ///     default: Action::Allow,
     ///     rules: vec![kill, log],
     /// };
-    /// assert_eq!(Compiler::Linear.compile(&policy)?.len(), 10);
+    /// assert_eq!(Compiler::Linear.compile(&policy)?.len(), 9);
     /// let error = Compiler::Seccompiler.compile(&policy).unwrap_err();
     /// assert!(matches!(error, Error::Unsupported { what: Limit::OneAction(0), rule: Some(1), .. }));
     /// # Ok::<(), Error>(())
