@@ -21,16 +21,16 @@ pub const VALID_NOISE: f64 = 0.05;
 /// Of the ways that the conditional jumps of [`super::program::valid()`] can go, those included that
 /// nothing can reach: what 40 calls by [`super::call::near_program()`] take, on average of the programs of
 /// 80 instructions or fewer.
-pub const NEAR_PROGRAM_SIDES: f64 = 0.55;
+pub const NEAR_PROGRAM_SIDES: f64 = 0.6;
 /// Of [`super::policy::policy()`]: two rules of one ABI and number with different actions.
 pub const POLICY_OVERLAP: f64 = 0.6;
 /// Of [`super::policy::policy()`]: more than one ABI.
 pub const POLICY_ABIS: f64 = 0.15;
 /// Of [`super::call::near_policy()`], where the policy has a conditional rule: such a rule decides.
-pub const NEAR_POLICY_HIT: f64 = 0.4;
+pub const NEAR_POLICY_HIT: f64 = 0.45;
 /// Of [`super::call::near_policy()`], where the policy has a conditional rule: exactly one condition of
 /// some rule is missed.
-pub const NEAR_POLICY_MISS: f64 = 0.5;
+pub const NEAR_POLICY_MISS: f64 = 0.6;
 /// Of the calls of [`super::stack::stack_and_calls()`], where there are several filters: one decides that is
 /// not the newest.
 pub const STACK_OLDER: f64 = 0.3;

@@ -155,3 +155,38 @@ impl Fill {
 pub(in crate::arbitrary) fn fits(laid: usize, more: usize) -> bool {
     laid + more + 2 * MEMORY_WORDS <= MAX_INSNS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::SeccompData;
+
+    /// Both targets around the edge of what a conditional jump reaches.
+    #[test]
+    fn jumps_lead_where_they_are_told() {
+        for (yes_at, no_at) in (250..260).flat_map(|yes| (250..260).map(move |no| (yes, no))) {
+            let exits = [Exit::Word(0x0005_0001)];
+            let mut layout = Layout::new(&exits, true, &[]);
+            let longest = 260;
+            let mut places = [0; 2];
+            for distance in 0..longest {
+                // Only a jump straight here gives the distance.
+                let word = if distance % 2 == 0 { 0x0003_0000 } else { 0x7ff0_0000 };
+                layout.push(bpf::ret_word(word | distance));
+                for (place, at) in places.iter_mut().zip([yes_at, no_at]) {
+                    if distance == longest - 1 - at {
+                        *place = layout.here();
+                    }
+                }
+            }
+            layout.branch(Test::equal(7), places[0], places[1]);
+            layout.push(bpf::ld(0));
+            let insns = layout.finish();
+            for (nr, at) in [(7, yes_at), (8, no_at)] {
+                let data = SeccompData { nr, ..SeccompData::default() };
+                let word = bpf::run(&insns, &data, &Dialect::default()).word;
+                assert_eq!(word & 0xffff, longest - 1 - at, "{yes_at} {no_at}");
+            }
+        }
+    }
+}
