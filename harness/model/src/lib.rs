@@ -14,6 +14,7 @@ pub mod action;
 pub mod bpf;
 pub mod expect;
 pub mod experiment;
+pub mod mutant;
 pub mod observation;
 pub mod policy;
 pub mod traits;

@@ -5,6 +5,7 @@ use crate::Abi;
 use crate::action::Action;
 use crate::bpf::Filter;
 use crate::experiment::{Call, Disposition, Experiment, FORK_FLAGS, Op, THREAD_FLAGS, TaskId, layout};
+use crate::mutant::{Mutant, is};
 use crate::observation::End;
 use crate::traits::Traits;
 use std::collections::BTreeMap;
@@ -137,7 +138,7 @@ impl<'a> Machine<'a> {
     fn came_out(&mut self, id: TaskId, op: &Op) -> Came {
         match op {
             Op::Call(call) => self.call(id, call),
-            Op::Rdtsc if self.task(id).mode == Mode::Strict => {
+            Op::Rdtsc if self.task(id).mode == Mode::Strict && !is(Mutant::StrictRdtsc) => {
                 self.step.why = "strict mode forbids RDTSC".into();
                 Came::ProcessEnds(killed_by(signal::SEGV))
             }
@@ -177,9 +178,18 @@ impl<'a> Machine<'a> {
     /// kernel/fork.c copy_seccomp).
     fn make(&mut self, maker: TaskId, child: TaskId, process: bool) -> Value {
         let mut task = self.task(maker).clone();
+        if is(if process { Mutant::ForkDropsFilters } else { Mutant::ThreadDropsFilters }) {
+            task.mode = Mode::Disabled;
+            task.filters.clear();
+        }
+        task.no_new_privs &= !is(if process { Mutant::ForkDropsNnp } else { Mutant::ThreadDropsNnp });
+        task.sigsys_blocked &= !(process && is(Mutant::ForkDropsMask));
         if process {
             task.leader = child;
-            let parent = self.process_mut(maker).clone();
+            let mut parent = self.process_mut(maker).clone();
+            if is(Mutant::ForkDropsHandler) {
+                parent.sigsys = Disposition::Default;
+            }
             self.processes.insert(child, Process { leader_end: None, ..parent });
         }
         self.tasks.insert(child, task);
