@@ -155,9 +155,8 @@ impl Machine<'_> {
 
     /// seccomp(2), "Filters", and kernel/seccomp.c __seccomp_filter.
     fn ruling_of(&self, action: Action) -> Ruling {
-        let unknown = Ruling::Kill {
-            process: self.traits.shows(Quirk::UnknownActionKillsThread) == is(Mutant::UnknownKillKind),
-        };
+        let thread = self.traits.shows(Quirk::UnknownActionKillsThread);
+        let unknown = Ruling::Kill { process: either(!thread, [(Mutant::UnknownKillKind, thread)]) };
         match action {
             Action::Unknown(_) if is(Mutant::UnknownAllowed) => Ruling::Run,
             Action::Trace(_) if is(Mutant::TraceRuns) => Ruling::Run,

@@ -49,9 +49,9 @@ mutants! {
         SwapKillTrap "swap-kill-trap" "TRAP comes before KILL_THREAD.";
         SwapTrapErrno "swap-trap-errno" "ERRNO comes before TRAP.";
         SwapErrnoNotif "swap-errno-notif" "USER_NOTIF comes before ERRNO.";
-        SwapNotifTrace "swap-notif-trace" "TRACE comes before USER_NOTIF; seen where USER_NOTIF is unknown.";
+        SwapNotifTrace "swap-notif-trace" "TRACE comes before USER_NOTIF, and so before unknown actions between them.";
         SwapTraceLog "swap-trace-log" "LOG comes before TRACE.";
-        SwapLogAllow "swap-log-allow" "ALLOW comes before LOG; seen where LOG is unknown.";
+        SwapLogAllow "swap-log-allow" "ALLOW comes before LOG, and so before unknown actions between them.";
     }
     "expect/judge.rs" "filter_ruling" {
         DataTwelveBits "data-twelve-bits" "An action has 12 bits of data.";

@@ -2,25 +2,18 @@
 
 use atlas_model::bpf::{self, Insn};
 use atlas_model::experiment::{Call, Disposition, Experiment, Install, Op, Program, Step, TaskId, Via};
-use atlas_model::traits::{Series, Traits};
 use atlas_model::{Abi, Action, Filter};
 
 pub(crate) const GETPPID: u64 = 110;
 
-/// An experiment, and the kernel it is for: the newest, unless another is named.
+/// An experiment on its way.
 pub(crate) struct Script {
-    pub(crate) traits: Traits,
     pub(crate) experiment: Experiment,
 }
 
 impl Script {
     pub(crate) fn new() -> Self {
-        Self { traits: Traits::newest(), experiment: Experiment::default() }
-    }
-
-    pub(crate) fn on(mut self, major: u16, minor: u16) -> Self {
-        self.traits = Traits::mainline(Series(major, minor));
-        self
+        Self { experiment: Experiment::default() }
     }
 
     pub(crate) fn memory(mut self, word: u32) -> Self {
