@@ -173,6 +173,7 @@ mod tests {
     fn order_of_the_manual_page() {
         // seccomp(2), "in decreasing order of precedence".
         let order = [0x8000_0000, 0, 0x0003_0000, 0x0005_0000, 0x7fc0_0000, 0x7ff0_0000, 0x7ffc_0000];
+        assert_eq!(most_restrictive(&[0x7ffd_0000], false), Some(0), "nothing is weaker but ALLOW");
         for (index, &stronger) in order.iter().enumerate() {
             for &weaker in &order[index + 1..] {
                 assert_eq!(most_restrictive(&[stronger, weaker], false), Some(0));

@@ -4,7 +4,7 @@
 //! their precedence ([`action`]), the ABIs and their syscall tables ([`abi`]), what policies mean
 //! ([`policy`]), and the experiment language ([`experiment`]) with its paper interpreter
 //! ([`mod@expect`]). It speaks of kernels by their [`traits`]: probed features and quirks, never by
-//! their release numbers.
+//! their release numbers. Tests can flip a single rule of it ([`mutant`]).
 //!
 //! It does no I/O, holds no unsafe code and depends on nothing else of the project.
 #![forbid(unsafe_code)]

@@ -138,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_the_most_that_fits() {
+        let none = std::iter::empty;
+        assert!(chain_fits(CHAIN_LIMIT, none()) && !chain_fits(CHAIN_LIMIT + 1, none()));
+        let one = || std::iter::once(CHAIN_LIMIT - PENALTY - 1);
+        assert!(chain_fits(1, one()) && !chain_fits(2, one()));
+    }
+
+    #[test]
     fn longest_filters_that_fit() {
         let filter = [bpf::ret_word(0x7fff_0000); 4096];
         assert_eq!(how_many(&filter, ChainUnit::Classic), 7);

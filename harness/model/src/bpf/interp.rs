@@ -195,6 +195,7 @@ mod tests {
         for (operation, a, k, taken) in [
             (op::JEQ, 3, 3, true),
             (op::JEQ, 3, 4, false),
+            (op::JEQ, 0x1_0003, 3, false),
             (op::JGT, 0x8000_0000, 0x7fff_ffff, true),
             (op::JGT, 3, 3, false),
             (op::JGE, 3, 3, true),
@@ -220,6 +221,7 @@ mod tests {
         assert_eq!(gives(&[bpf::imm(7), bpf::tax(), bpf::imm(1), bpf::txa()]), 7);
         assert_eq!(gives(&[bpf::imm(7), bpf::st(15), bpf::imm(1), bpf::ld_mem(15)]), 7);
         assert_eq!(gives(&[bpf::ldx_imm(7), bpf::stx(0), bpf::ld_mem(0)]), 7);
+        assert_eq!(gives(&[bpf::imm(7), bpf::st(7), bpf::imm(1), bpf::st(15), bpf::ld_mem(7)]), 7);
         assert_eq!(gives(&[bpf::imm(7), bpf::st(3), bpf::ldx_mem(3), bpf::txa()]), 7);
         assert_eq!(gives(&[bpf::ld_len()]), 64);
         assert_eq!(gives(&[bpf::ldx_len(), bpf::txa()]), 64);

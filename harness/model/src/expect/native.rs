@@ -95,9 +95,11 @@ impl Machine<'_> {
             22 => self.set_seccomp(id, arg2, arg3),
             38 if knows_nnp && arg2 == 1 && (arg3 | arg4 | arg5) == 0 => {
                 self.task_mut(id).no_new_privs = true;
-                let leader = self.task(id).leader;
-                let mates = self.tasks.values_mut().filter(|task| task.leader == leader);
-                mates.for_each(|task| task.no_new_privs |= is(Mutant::NnpForProcess));
+                if is(Mutant::NnpForProcess) {
+                    let leader = self.task(id).leader;
+                    let mates = self.tasks.values_mut().filter(|task| task.leader == leader);
+                    mates.for_each(|task| task.no_new_privs = true);
+                }
                 exactly(0)
             }
             39 if knows_nnp && (arg2 | arg3 | arg4 | arg5) == 0 => {
