@@ -4,6 +4,7 @@ pub mod syscalls;
 mod table_i386;
 mod table_x86_64;
 
+use crate::mutant::{Mutant, is};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -108,7 +109,10 @@ impl SeccompData {
         if at >= Self::LEN || !at.is_multiple_of(4) {
             return None;
         }
+        let ip = matches!(at, offset::IP_LOW | offset::IP_HIGH);
+        let swapped = is(if ip { Mutant::IpHalvesSwapped } else { Mutant::ArgHalvesSwapped });
         let half = |field: u64| {
+            let field = if swapped { field.rotate_left(32) } else { field };
             if at % 8 == offset::LOW_HALF { field as u32 } else { (field >> 32) as u32 }
         };
         Some(match at {

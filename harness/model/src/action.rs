@@ -2,6 +2,7 @@
 
 pub mod errno;
 
+use crate::mutant::{self, Mutant, is};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -122,12 +123,16 @@ impl fmt::Display for Action {
 pub fn most_restrictive(words: &[u32], high_bit_ignored: bool) -> Option<usize> {
     let rank = |word: u32| {
         let mask = if high_bit_ignored { ACTION_MASK & 0x7fff_ffff } else { ACTION_MASK };
-        (word & mask) as i32
+        let mask = mutant::either(mask, [(Mutant::ActionsByWord, u32::MAX)]);
+        let sign = mutant::either(0, [(Mutant::ActionsUnsigned, 1 << 31)]);
+        ((mutant::flipped::ranked(word) & mask) ^ sign) as i32
     };
     let mut winner = None;
     let mut lowest = rank(Action::Allow.word());
     for (index, &word) in words.iter().enumerate() {
-        if rank(word) < lowest {
+        let equal = is(Mutant::OldestOfEquals) && rank(word) == lowest;
+        let late = is(Mutant::NewestObjection) && winner.is_some();
+        if (rank(word) < lowest || equal) && !late {
             lowest = rank(word);
             winner = Some(index);
         }
@@ -168,6 +173,7 @@ mod tests {
     fn order_of_the_manual_page() {
         // seccomp(2), "in decreasing order of precedence".
         let order = [0x8000_0000, 0, 0x0003_0000, 0x0005_0000, 0x7fc0_0000, 0x7ff0_0000, 0x7ffc_0000];
+        assert_eq!(most_restrictive(&[0x7ffd_0000], false), Some(0), "nothing is weaker but ALLOW");
         for (index, &stronger) in order.iter().enumerate() {
             for &weaker in &order[index + 1..] {
                 assert_eq!(most_restrictive(&[stronger, weaker], false), Some(0));

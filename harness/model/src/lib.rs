@@ -5,7 +5,8 @@
 //! ([`policy`]), and the experiment language ([`experiment`]) with its paper interpreter
 //! ([`mod@expect`]) and the world that its calls change ([`world`]). It speaks of kernels by their
 //! [`traits`]: probed features and quirks, never by their release numbers. With the feature `arbitrary`
-//! there are generators of all of it for tests by properties.
+//! there are generators of all of it for tests by properties; tests can flip a single rule of it
+//! ([`mutant`]).
 //!
 //! It does no I/O, holds no unsafe code and depends on nothing else of the project.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod arbitrary;
 pub mod bpf;
 pub mod expect;
 pub mod experiment;
+pub mod mutant;
 pub mod observation;
 pub mod policy;
 pub mod sweep;

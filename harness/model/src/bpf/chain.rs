@@ -5,6 +5,7 @@
 
 use super::Insn;
 use super::op::{self, Kind};
+use crate::mutant::{Mutant, either};
 use serde::{Deserialize, Serialize};
 
 /// The most that a chain may count (`MAX_INSNS_PER_PATH`, kernel/seccomp.c).
@@ -60,7 +61,9 @@ pub fn attached_len(insns: &[Insn], unit: ChainUnit) -> usize {
         ChainUnit::EbpfNewUncounted | ChainUnit::EbpfPrologue1 => 1,
         ChainUnit::EbpfPrologue3 => 3,
     };
-    prologue + insns.iter().map(|insn| converted(insn, unit)).sum::<usize>()
+    let prologue = either(prologue, [(Mutant::PrologueMissing, 0)]);
+    let count = |insn| either(converted(insn, unit), [(Mutant::ConversionMissing, 1)]);
+    prologue + insns.iter().map(count).sum::<usize>()
 }
 
 /// Whether a new filter, of a length that [`kernel_len`] gave, fits on top of attached ones, of
@@ -78,7 +81,10 @@ pub fn attached_len(insns: &[Insn], unit: ChainUnit) -> usize {
 /// ```
 #[must_use]
 pub fn chain_fits(new: usize, attached: impl Iterator<Item = usize>) -> bool {
-    new + attached.map(|len| len + PENALTY).sum::<usize>() <= CHAIN_LIMIT
+    let penalty = either(PENALTY, [(Mutant::PenaltyMissing, 0)]);
+    let (less, more) = (CHAIN_LIMIT - 1, CHAIN_LIMIT + 1);
+    let limit = either(CHAIN_LIMIT, [(Mutant::ChainLimitLess, less), (Mutant::ChainLimitMore, more)]);
+    new + attached.map(|len| len + penalty).sum::<usize>() <= limit
 }
 
 /// How many internal instructions one classic instruction becomes.
@@ -129,6 +135,14 @@ mod tests {
         assert_eq!(how_many(&filter, ChainUnit::EbpfNewUncounted), 4682);
         assert_eq!(how_many(&filter, ChainUnit::EbpfPrologue1), 4681);
         assert_eq!(how_many(&filter, ChainUnit::EbpfPrologue3), 3641);
+    }
+
+    #[test]
+    fn the_limit_is_the_most_that_fits() {
+        let none = std::iter::empty;
+        assert!(chain_fits(CHAIN_LIMIT, none()) && !chain_fits(CHAIN_LIMIT + 1, none()));
+        let one = || std::iter::once(CHAIN_LIMIT - PENALTY - 1);
+        assert!(chain_fits(1, one()) && !chain_fits(2, one()));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::op::{self, Kind};
 use super::{Dialect, Insn, MAX_INSNS, MEMORY_WORDS};
 use crate::abi::SeccompData;
+use crate::mutant::{Mutant, either, is};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -79,16 +80,21 @@ impl std::error::Error for Rejection {}
 /// ```
 pub fn check(insns: &[Insn], dialect: &Dialect) -> Result<(), Rejection> {
     let rejected = |at, rule| Rejection { at, rule };
-    let Some(last) = insns.last().filter(|_| insns.len() <= MAX_INSNS) else {
+    if insns.is_empty() && is(Mutant::EmptyAccepted) {
+        return Ok(());
+    }
+    let longest =
+        either(MAX_INSNS, [(Mutant::LengthLess, MAX_INSNS - 1), (Mutant::LengthMore, MAX_INSNS + 1)]);
+    let Some(last) = insns.last().filter(|_| insns.len() <= longest) else {
         return Err(rejected(insns.len().saturating_sub(1), Rule::Length));
     };
     for (at, insn) in insns.iter().enumerate() {
         check_classic(insn, insns.len() - at - 1, dialect).map_err(|rule| rejected(at, rule))?;
     }
-    if !matches!(op::kind(last.code), Some(Kind::Return { .. })) {
+    if !matches!(op::kind(last.code), Some(Kind::Return { .. })) && !is(Mutant::NoReturnAccepted) {
         return Err(rejected(insns.len() - 1, Rule::NoReturn));
     }
-    if let Some(at) = load_before_store(insns) {
+    if let Some(at) = load_before_store(insns).filter(|_| !is(Mutant::UnsetAccepted)) {
         return Err(rejected(at, Rule::MemoryUnset));
     }
     for (at, insn) in insns.iter().enumerate() {
@@ -104,19 +110,26 @@ fn check_classic(insn: &Insn, behind: usize, dialect: &Dialect) -> Result<(), Ru
             op::MOD_K if insn.k == 0 => Err(Rule::DivisionByZero),
             op::LD_ABS_HALF | op::LD_ABS_BYTE if unknown_ancillary(insn.k) => Err(Rule::DataOffset),
             code if op::sockets_only(code) => Ok(()),
+            _ if is(Mutant::UnknownCodeAccepted) => Ok(()),
             _ => Err(Rule::Code),
         };
     };
     // Compared unsigned, as the kernel does: no k is large enough to wrap around into a loop.
     let lands = |skip: u32| (skip as usize) < behind;
+    let shift_limit = either(32, [(Mutant::ShiftLess, 31), (Mutant::ShiftMore, 33)]);
+    let words = either(MEMORY_WORDS, [(Mutant::MemoryLess, 15), (Mutant::MemoryMore, 17)]);
+    let farther = usize::from(insn.jt.max(insn.jf));
     match kind {
+        Kind::Jump if is(Mutant::JaPastEnd) && insn.k as usize == behind => Ok(()),
+        Kind::Jump if is(Mutant::JaWraps) && insn.k > u32::MAX - MAX_INSNS as u32 => Ok(()),
+        Kind::Branch { .. } if is(Mutant::BranchPastEnd) && farther == behind => Ok(()),
+        Kind::Branch { .. } if is(Mutant::JumpToLastRefused) && farther + 1 == behind => Err(Rule::Jump),
+        Kind::Alu { op: op::DIV, x: false } if insn.k == 0 && is(Mutant::DivZeroAccepted) => Ok(()),
         Kind::Alu { op: op::DIV, x: false } if insn.k == 0 => Err(Rule::DivisionByZero),
-        Kind::Alu { op: op::LSH | op::RSH, x: false } if insn.k >= 32 && !dialect.wide_shift => {
+        Kind::Alu { op: op::LSH | op::RSH, x: false } if insn.k >= shift_limit && !dialect.wide_shift => {
             Err(Rule::Shift)
         }
-        Kind::LoadMemory { .. } | Kind::Store { .. } if insn.k as usize >= MEMORY_WORDS => {
-            Err(Rule::MemoryRange)
-        }
+        Kind::LoadMemory { .. } | Kind::Store { .. } if insn.k as usize >= words => Err(Rule::MemoryRange),
         Kind::Jump if !lands(insn.k) => Err(Rule::Jump),
         Kind::Branch { .. } if !(lands(insn.jt.into()) && lands(insn.jf.into())) => Err(Rule::Jump),
         Kind::LoadData if unknown_ancillary(insn.k) => Err(Rule::DataOffset),
@@ -141,11 +154,18 @@ fn load_before_store(insns: &[Insn]) -> Option<usize> {
     let mut at_target = vec![u16::MAX; insns.len()];
     let mut stored: u16 = 0;
     for (at, insn) in insns.iter().enumerate() {
-        stored &= at_target[at];
-        let mut jump = |skip: u32| at_target[at + 1 + skip as usize] &= stored;
+        stored &= either(at_target[at], [(Mutant::UnsetOnPathAccepted, u16::MAX)]);
+        let mut jump = |skip: u32| {
+            // Only mutants jump past the end.
+            if let Some(target) = at_target.get_mut(at + 1 + skip as usize) {
+                *target &= stored;
+            }
+        };
+        let word = 1_u16.wrapping_shl(insn.k);
         match op::kind(insn.code) {
-            Some(Kind::Store { .. }) => stored |= 1 << insn.k,
-            Some(Kind::LoadMemory { .. }) if stored & (1 << insn.k) == 0 => return Some(at),
+            Some(Kind::Store { .. }) => stored |= word,
+            Some(Kind::LoadMemory { .. }) if stored & word == 0 => return Some(at),
+            Some(Kind::Return { .. }) if is(Mutant::ReturnResetsStores) => stored = u16::MAX,
             Some(Kind::Jump) => {
                 jump(insn.k);
                 stored = u16::MAX;
@@ -163,11 +183,21 @@ fn load_before_store(insns: &[Insn]) -> Option<usize> {
 
 /// One instruction in seccomp's pass (seccomp_check_filter).
 fn check_seccomp(insn: &Insn, dialect: &Dialect) -> Result<(), Rule> {
+    let modulo = insn.code & !op::X == op::MOD_K;
+    let length =
+        either(SeccompData::LEN, [(Mutant::OffsetLess, 60), (Mutant::OffsetMore, SeccompData::LEN + 4)]);
     match op::kind(insn.code) {
+        None if is(Mutant::ModAccepted) && modulo => Ok(()),
+        None if is(Mutant::SocketCodesAccepted) && op::sockets_only(insn.code) && !modulo => Ok(()),
+        None if is(Mutant::UnknownCodeAccepted) && !op::sockets_only(insn.code) => Ok(()),
+        Some(Kind::LoadData) if is(Mutant::AncillaryAccepted) && insn.k >= 0xffff_f000 => Ok(()),
         // Sockets have had XOR since 3.7, seccomp since 3.10.
         None => Err(Rule::SocketsOnly),
-        Some(Kind::Alu { op: op::XOR, .. }) if !dialect.xor => Err(Rule::SocketsOnly),
-        Some(Kind::LoadData) if insn.k >= SeccompData::LEN || !insn.k.is_multiple_of(4) => {
+        Some(Kind::Alu { op: op::XOR, .. }) if !dialect.xor || is(Mutant::XorRefused) => {
+            Err(Rule::SocketsOnly)
+        }
+        Some(Kind::LoadData) if insn.k >= length => Err(Rule::DataOffset),
+        Some(Kind::LoadData) if !insn.k.is_multiple_of(4) && !is(Mutant::UnalignedAccepted) => {
             Err(Rule::DataOffset)
         }
         Some(_) => Ok(()),

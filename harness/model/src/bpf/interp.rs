@@ -3,6 +3,7 @@
 use super::op::{self, Kind};
 use super::{Dialect, Insn, MEMORY_WORDS};
 use crate::abi::SeccompData;
+use crate::mutant::{Mutant, either, flipped, is};
 use serde::{Deserialize, Serialize};
 
 /// How a run ended.
@@ -56,6 +57,8 @@ pub fn run(insns: &[Insn], data: &SeccompData, dialect: &Dialect) -> Ran {
 /// ```
 pub fn run_seen(insns: &[Insn], data: &SeccompData, dialect: &Dialect, mut seen: impl FnMut(usize)) -> Ran {
     let (mut a, mut x) = (0_u32, 0_u32);
+    a += u32::from(is(Mutant::AStartsAtOne));
+    x += u32::from(is(Mutant::XStartsAtOne));
     let mut memory = [0_u32; MEMORY_WORDS];
     let (mut pc, mut steps) = (0_usize, 0_u32);
     let word = loop {
@@ -66,7 +69,7 @@ pub fn run_seen(insns: &[Insn], data: &SeccompData, dialect: &Dialect, mut seen:
         };
         steps += 1;
         let mut skip = 0;
-        let cell = insn.k as usize % MEMORY_WORDS;
+        let cell = insn.k as usize % either(MEMORY_WORDS, [(Mutant::MemoryOfEight, 8)]);
         match kind {
             Kind::LoadData => match data.word(insn.k) {
                 Some(word) => a = word,
@@ -74,25 +77,34 @@ pub fn run_seen(insns: &[Insn], data: &SeccompData, dialect: &Dialect, mut seen:
             },
             Kind::Load { x: into_x } => {
                 let value = if op::is_length(insn.code) { SeccompData::LEN } else { insn.k };
+                let value = either(value, [(Mutant::LengthIsK, insn.k)]);
                 *(if into_x { &mut x } else { &mut a }) = value;
             }
+            Kind::LoadMemory { x: true } if is(Mutant::LdxMemLoadsA) => a = memory[cell],
             Kind::LoadMemory { x: false } => a = memory[cell],
             Kind::LoadMemory { x: true } => x = memory[cell],
+            Kind::Store { x: true } if is(Mutant::StxStoresA) => memory[cell] = a,
             Kind::Store { x: false } => memory[cell] = a,
             Kind::Store { x: true } => memory[cell] = x,
             Kind::Alu { op, x: by_x } => {
+                let x = either(x, [(Mutant::AluXTakesK, insn.k)]);
                 let operand = if by_x { x } else { insn.k };
                 match alu(op, a, operand, !by_x && dialect.reciprocal_division) {
                     Some(value) => a = value,
                     None => break 0,
                 }
             }
-            Kind::Jump => skip = insn.k as usize,
+            Kind::Jump => skip = insn.k as usize + usize::from(is(Mutant::JaOffByOne)),
             Kind::Branch { op, x: by_x } => {
+                let x = either(x, [(Mutant::JumpXTakesK, insn.k)]);
                 let taken = branch(op, a, if by_x { x } else { insn.k });
                 skip = usize::from(if taken { insn.jt } else { insn.jf });
+                skip += usize::from(is(if taken { Mutant::JtOffByOne } else { Mutant::JfOffByOne }));
             }
+            Kind::Return { a: true } if is(Mutant::RetALosesData) => break a & 0xffff_0000,
             Kind::Return { a: by_a } => break if by_a { a } else { insn.k },
+            Kind::Copy { to_x: true } if is(Mutant::CopiesSwapped) => a = x,
+            Kind::Copy { to_x: false } if is(Mutant::CopiesSwapped) => x = a,
             Kind::Copy { to_x: true } => x = a,
             Kind::Copy { to_x: false } => a = x,
         }
@@ -103,6 +115,9 @@ pub fn run_seen(insns: &[Insn], data: &SeccompData, dialect: &Dialect, mut seen:
 
 /// `None` for a division by zero.
 fn alu(operation: u16, a: u32, by: u32, reciprocal: bool) -> Option<u32> {
+    if let Some(wrong) = flipped::alu(operation, a, by) {
+        return Some(wrong);
+    }
     Some(match operation {
         op::ADD => a.wrapping_add(by),
         op::SUB => a.wrapping_sub(by),
@@ -129,6 +144,9 @@ fn reciprocal_divide(a: u32, by: u32) -> u32 {
 }
 
 fn branch(operation: u16, a: u32, operand: u32) -> bool {
+    if let Some(wrong) = flipped::branch(operation, a, operand) {
+        return wrong;
+    }
     match operation {
         op::JEQ => a == operand,
         op::JGT => a > operand,
@@ -193,6 +211,7 @@ mod tests {
         for (operation, a, k, taken) in [
             (op::JEQ, 3, 3, true),
             (op::JEQ, 3, 4, false),
+            (op::JEQ, 0x1_0003, 3, false),
             (op::JGT, 0x8000_0000, 0x7fff_ffff, true),
             (op::JGT, 3, 3, false),
             (op::JGE, 3, 3, true),
@@ -218,6 +237,7 @@ mod tests {
         assert_eq!(gives(&[bpf::imm(7), bpf::tax(), bpf::imm(1), bpf::txa()]), 7);
         assert_eq!(gives(&[bpf::imm(7), bpf::st(15), bpf::imm(1), bpf::ld_mem(15)]), 7);
         assert_eq!(gives(&[bpf::ldx_imm(7), bpf::stx(0), bpf::ld_mem(0)]), 7);
+        assert_eq!(gives(&[bpf::imm(7), bpf::st(7), bpf::imm(1), bpf::st(15), bpf::ld_mem(7)]), 7);
         assert_eq!(gives(&[bpf::imm(7), bpf::st(3), bpf::ldx_mem(3), bpf::txa()]), 7);
         assert_eq!(gives(&[bpf::ld_len()]), 64);
         assert_eq!(gives(&[bpf::ldx_len(), bpf::txa()]), 64);

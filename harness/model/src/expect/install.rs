@@ -7,6 +7,7 @@ use crate::Abi;
 use crate::action::errno;
 use crate::bpf::{self, Filter};
 use crate::experiment::{Call, Install, Program, TaskId, Via, layout};
+use crate::mutant::{Mutant, either, is};
 use crate::traits::{Feature, Quirk};
 use std::rc::Rc;
 
@@ -74,23 +75,35 @@ impl Machine<'_> {
             Program::NullInsns(length) => (usize::from(*length), Err(errno::EINVAL)),
             Program::BadInsns(length) => (usize::from(*length), Err(errno::EFAULT)),
         };
-        if length == 0 || length > bpf::MAX_INSNS {
+        let longest = either(bpf::MAX_INSNS, [(Mutant::LengthMore, bpf::MAX_INSNS + 1)]);
+        if (length == 0 && !is(Mutant::EmptyAccepted)) || length > longest {
             return Err(errno::EINVAL);
         }
         if old_order {
             self.check_chain(id, length)?;
         }
-        if !self.task(id).no_new_privs && !self.task(id).privileged {
-            return Err(errno::EACCES);
+        let promised = self.task(id).no_new_privs && !is(Mutant::NoNewPrivsNotEnough);
+        let capable = self.task(id).privileged && !is(Mutant::CapabilityNotEnough);
+        let denied = !promised && !capable && !is(Mutant::PrivilegeNotNeeded);
+        let eacces = either(errno::EACCES, [(Mutant::AccessErrno, errno::EPERM)]);
+        if denied && !is(Mutant::AccessLast) {
+            return Err(eacces);
         }
         let mut program = filter?.0.clone();
         // Beyond a filter's own instructions the board holds zeroes: `LD IMM 0`.
         program.resize(length, bpf::Insn { code: 0, jt: 0, jf: 0, k: 0 });
         let filter = Filter(program);
         let dialect = dialect(self.traits);
-        bpf::check(&filter, &dialect).map_err(|_| errno::EINVAL)?;
+        bpf::check(&filter, &dialect)
+            .map_err(|_| either(errno::EINVAL, [(Mutant::RefusedErrno, errno::EACCES)]))?;
+        if denied {
+            return Err(eacces);
+        }
         let listener = flags & flag::NEW_LISTENER != 0;
-        if listener && self.task(id).filters.iter().any(|attached| attached.listener) {
+        if listener
+            && !is(Mutant::SecondListener)
+            && self.task(id).filters.iter().any(|attached| attached.listener)
+        {
             return Err(errno::EBUSY);
         }
         if !old_order {
@@ -99,14 +112,15 @@ impl Machine<'_> {
         if flags & flag::TSYNC != 0
             && let Some(other) = self.diverged(id)
         {
-            return if flags & flag::TSYNC_ESRCH != 0 {
-                Err(errno::ESRCH)
-            } else {
-                Ok(Value::TidOf(self.task(other).identity))
-            };
+            let esrch = flags & flag::TSYNC_ESRCH != 0 && !is(Mutant::TsyncEsrchIgnored);
+            let tid = either(
+                Value::TidOf(self.task(other).identity),
+                [(Mutant::TsyncDivergedZero, Value::Exactly(0))],
+            );
+            return if esrch { Err(errno::ESRCH) } else { Ok(tid) };
         }
         self.attach(id, filter, listener);
-        if flags & flag::TSYNC != 0 {
+        if flags & flag::TSYNC != 0 && !is(Mutant::TsyncSpreadsNothing) || is(Mutant::AttachSpreads) {
             self.synchronise(id);
         }
         Ok(match listener {
@@ -131,29 +145,37 @@ impl Machine<'_> {
             && flags & flag::TSYNC_ESRCH == 0
             && !self.traits.shows(Quirk::TsyncListenerAccepted);
         let alone = flags & flag::WAIT_KILLABLE_RECV != 0 && flags & flag::NEW_LISTENER == 0;
-        if flags & !mask != 0 || ambiguous || alone { Err(errno::EINVAL) } else { Ok(()) }
+        let unknown = flags & !mask != 0 && !is(Mutant::UnknownFlagAccepted);
+        let ambiguous = ambiguous && !is(Mutant::AmbiguousAccepted);
+        let alone = alone && !is(Mutant::WaitKillableAlone);
+        if unknown || ambiguous || alone { Err(errno::EINVAL) } else { Ok(()) }
     }
 
     fn check_chain(&self, id: TaskId, new: usize) -> Result<(), i64> {
         let unit = dialect(self.traits).chain_unit;
         let old = self.task(id).filters.iter().map(|attached| bpf::attached_len(&attached.filter, unit));
-        if bpf::chain_fits(new, old) { Ok(()) } else { Err(errno::ENOMEM) }
+        let enomem = either(errno::ENOMEM, [(Mutant::ChainErrno, errno::EINVAL)]);
+        if bpf::chain_fits(new, old) { Ok(()) } else { Err(enomem) }
     }
 
     /// The first thread that cannot follow: one in strict mode, or with a filter that is not an
     /// ancestor of the caller's (kernel/seccomp.c seccomp_can_sync_threads).
     fn diverged(&self, id: TaskId) -> Option<TaskId> {
         let caller = self.task(id);
+        let same = |one: &Attached, other: &Attached| {
+            one.id == other.id || is(Mutant::TsyncSameContent) && one.filter == other.filter
+        };
         let follows = |filters: &[Rc<Attached>]| {
             filters.len() <= caller.filters.len()
-                && filters.iter().zip(&caller.filters).all(|(one, other)| one.id == other.id)
+                && filters.iter().zip(&caller.filters).all(|(one, other)| same(one, other))
+                && (filters.len() == caller.filters.len() || !is(Mutant::TsyncAncestorRefused))
         };
         self.tasks
             .iter()
             .filter(|(other, task)| **other != id && task.leader == caller.leader && task.end.is_none())
             .find(|(_, task)| match task.mode {
                 Mode::Disabled => false,
-                Mode::Strict => true,
+                Mode::Strict => !is(Mutant::TsyncStrictFollows),
                 Mode::Filter => !follows(&task.filters),
             })
             .map(|(other, _)| *other)
@@ -174,10 +196,11 @@ impl Machine<'_> {
             if task.leader != caller.leader || task.end.is_some() {
                 continue;
             }
-            if caller.no_new_privs && !(skips && task.mode != Mode::Disabled) {
+            if caller.no_new_privs && !(skips && task.mode != Mode::Disabled) && !is(Mutant::TsyncForgetsNnp)
+            {
                 task.no_new_privs = true;
             }
-            task.mode = Mode::Filter;
+            task.mode = either(Mode::Filter, [(Mutant::TsyncKeepsMode, task.mode)]);
             task.filters.clone_from(&caller.filters);
         }
     }

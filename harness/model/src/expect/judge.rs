@@ -6,6 +6,7 @@ use crate::abi::{Abi, SeccompData};
 use crate::action::{Action, errno, most_restrictive};
 use crate::bpf::{self, Dialect};
 use crate::experiment::{Call, Disposition, TaskId, layout};
+use crate::mutant::{Mutant, either, flipped, is};
 use crate::observation::Sigsys;
 use crate::traits::{Feature, Quirk, Traits};
 
@@ -79,7 +80,13 @@ impl Machine<'_> {
     ) -> Came {
         match *ruling {
             Ruling::Run => work(self),
+            Ruling::Return(value) if is(Mutant::ForbiddenActs) => {
+                work(self);
+                Came::Back(Value::Exactly(value))
+            }
             Ruling::Return(value) => Came::Back(Value::Exactly(value)),
+            Ruling::Strict if is(Mutant::StrictKillsProcess) => Came::ProcessEnds(killed_by(signal::KILL)),
+            Ruling::Strict if is(Mutant::StrictSignal) => Came::ThreadEnds(killed_by(signal::SYS)),
             // do_exit(SIGKILL) in __secure_computing_strict ends the thread alone.
             Ruling::Strict => Came::ThreadEnds(killed_by(signal::KILL)),
             Ruling::Kill { process: true } => Came::ProcessEnds(killed_by(signal::SYS)),
@@ -89,7 +96,8 @@ impl Machine<'_> {
     }
 
     fn ruling(&mut self, id: TaskId, data: &SeccompData) -> Ruling {
-        let exempt = data.arch == Abi::X86_64.audit_arch()
+        let exempt = !is(Mutant::ExemptionsMissing)
+            && data.arch == Abi::X86_64.audit_arch()
             && match data.nr {
                 URETPROBE => self.traits.shows(Quirk::UretprobeExempt),
                 UPROBE => self.traits.shows(Quirk::UprobeExempt),
@@ -109,9 +117,16 @@ impl Machine<'_> {
     /// Each entry has its own table of four calls (kernel/seccomp.c mode1_syscalls,
     /// arch/x86/include/asm/seccomp.h).
     fn strict_ruling(&mut self, data: &SeccompData) -> Ruling {
-        let allowed: [u32; 4] =
-            if data.arch == Abi::I386.audit_arch() { [3, 4, 1, 119] } else { [0, 1, 60, RT_SIGRETURN] };
-        if allowed.contains(&data.nr) {
+        let allowed: [u32; 4] = if data.arch == Abi::I386.audit_arch() && !is(Mutant::StrictI386Numbers) {
+            [3, 4, 1, 119]
+        } else {
+            [0, 1, 60, RT_SIGRETURN]
+        };
+        let nr = either(data.nr, [(Mutant::StrictMasksX32, data.nr & !Abi::X32_BIT)]);
+        let only = [Mutant::StrictForbidsRead, Mutant::StrictForbidsWrite, Mutant::StrictForbidsExit];
+        let forbidden = only.iter().zip(allowed).any(|(mutant, allowed)| is(*mutant) && nr == allowed);
+        let more = is(Mutant::StrictAllowsMore) && nr == 231;
+        if allowed.contains(&nr) && !forbidden || more {
             return Ruling::Run;
         }
         self.step.why = "strict mode".into();
@@ -120,6 +135,7 @@ impl Machine<'_> {
 
     fn filter_ruling(&mut self, id: TaskId, data: &SeccompData) -> Ruling {
         let dialect = dialect(self.traits);
+        let data = &flipped::seen(*data);
         let filters = &self.task(id).filters;
         let runs: Vec<_> =
             filters.iter().rev().map(|attached| bpf::run(&attached.filter, data, &dialect)).collect();
@@ -128,28 +144,39 @@ impl Machine<'_> {
         let winner = most_restrictive(&words, high_bit_ignored);
         let Some(index) = winner else { return Ruling::Run };
         let word = if high_bit_ignored { words[index] & 0x7fff_ffff } else { words[index] };
-        let action = Action::from_word(word);
+        let masks = [(Mutant::DataTwelveBits, 0xffff_0fff), (Mutant::DataFifteenBits, 0xffff_7fff)];
+        let action = Action::from_word(word & either(u32::MAX, masks));
         self.step.why = decided(action, index, words.len(), runs[index].decided_at);
         self.ruling_of(action)
     }
 
     /// seccomp(2), "Filters", and kernel/seccomp.c __seccomp_filter.
     fn ruling_of(&self, action: Action) -> Ruling {
-        let unknown = Ruling::Kill { process: !self.traits.shows(Quirk::UnknownActionKillsThread) };
+        let thread = self.traits.shows(Quirk::UnknownActionKillsThread);
+        let unknown = Ruling::Kill { process: either(!thread, [(Mutant::UnknownKillKind, thread)]) };
         match action {
+            Action::Unknown(_) if is(Mutant::UnknownAllowed) => Ruling::Run,
+            Action::Trace(_) if is(Mutant::TraceRuns) => Ruling::Run,
+            Action::Errno(0) if is(Mutant::ErrnoZeroRuns) => Ruling::Run,
+            Action::Trap(data) if is(Mutant::TrapDataCapped) => Ruling::Trap(data.min(errno::MAX as u16)),
             Action::Allow => Ruling::Run,
-            Action::KillThread => Ruling::Kill { process: false },
+            Action::KillThread => Ruling::Kill { process: is(Mutant::KillThreadAsProcess) },
             Action::KillProcess if self.traits.has(Feature::ActionKillProcess) => {
-                Ruling::Kill { process: true }
+                Ruling::Kill { process: !is(Mutant::KillProcessAsThread) }
             }
-            Action::Log if self.traits.has(Feature::ActionLog) => Ruling::Run,
+            Action::Log if self.traits.has(Feature::ActionLog) => {
+                either(Ruling::Run, [(Mutant::LogRefuses, Ruling::Return(-errno::ENOSYS))])
+            }
             // Experiments have no listener that answers.
-            Action::UserNotif if self.traits.has(Feature::ActionUserNotif) => Ruling::Return(-errno::ENOSYS),
+            Action::UserNotif if self.traits.has(Feature::ActionUserNotif) => {
+                either(Ruling::Return(-errno::ENOSYS), [(Mutant::NotifRuns, Ruling::Run)])
+            }
             Action::Trace(_) => Ruling::Return(-errno::ENOSYS),
             Action::Trap(data) => Ruling::Trap(data),
             Action::Errno(data) => {
-                let capped = i64::from(data).min(errno::MAX);
-                let uncapped = self.traits.shows(Quirk::ErrnoUncapped);
+                let cap = either(errno::MAX, [(Mutant::ErrnoCapLess, errno::MAX - 1)]);
+                let capped = i64::from(data).min(cap);
+                let uncapped = self.traits.shows(Quirk::ErrnoUncapped) || is(Mutant::ErrnoCapMissing);
                 Ruling::Return(-if uncapped { i64::from(data) } else { capped })
             }
             Action::KillProcess | Action::Log | Action::UserNotif | Action::Unknown(_) => unknown,
@@ -160,7 +187,13 @@ impl Machine<'_> {
     /// ends the process (kernel/signal.c force_sig_info_to_task).
     fn trap(&mut self, id: TaskId, call: &Call, data: u16) -> Came {
         let handled = self.process(id).sigsys.get() == Disposition::Record;
-        if !handled || self.task(id).sigsys_blocked {
+        if is(Mutant::TrapIgnored) && self.process(id).sigsys.get() == Disposition::Ignore {
+            return Came::Back(Value::Exactly(-errno::ENOSYS));
+        }
+        if is(Mutant::TrapDefaultThread) && !handled {
+            return Came::ThreadEnds(killed_by(signal::SYS));
+        }
+        if !handled || self.task(id).sigsys_blocked && !is(Mutant::TrapBlocked) {
             return Came::ProcessEnds(killed_by(signal::SYS));
         }
         // syscall_rollback puts the number back into the result register.
@@ -170,12 +203,12 @@ impl Machine<'_> {
         };
         self.step.traps.push(Sigsys {
             signo: signal::SYS,
-            code: SYS_SECCOMP,
-            errno: i32::from(data),
-            call_addr: call.address(),
-            syscall: call.nr as i32,
-            arch: call.abi.audit_arch(),
-            result,
+            code: either(SYS_SECCOMP, [(Mutant::TrapCode, 0x80)]),
+            errno: either(i32::from(data), [(Mutant::TrapErrno, 0)]),
+            call_addr: call.address() - either(0, [(Mutant::TrapCallAddr, 2)]),
+            syscall: either(call.nr as i32, [(Mutant::TrapSyscall, -1)]),
+            arch: either(call.abi, [(Mutant::TrapArch, Abi::X86_64)]).audit_arch(),
+            result: either(result, [(Mutant::TrapResult, -errno::ENOSYS)]),
         });
         let why = std::mem::take(&mut self.step.why);
         let back = SeccompData {
@@ -184,7 +217,9 @@ impl Machine<'_> {
             instruction_pointer: layout::SIGRETURN_IP,
             args: [0; 6],
         };
-        let came = match self.ruling(id, &back) {
+        let ruling = either(self.ruling(id, &back), [(Mutant::SigreturnUnfiltered, Ruling::Run)]);
+        let came = match ruling {
+            Ruling::Run if is(Mutant::TrapReturn) => Came::Back(Value::Exactly(-errno::ENOSYS)),
             Ruling::Run => Came::Back(Value::Exactly(match call.abi {
                 Abi::I386 => i64::from(call.nr as i32),
                 Abi::X86_64 | Abi::X32 => result,

@@ -5,6 +5,7 @@ use super::machine::{Machine, Process, Task, killed_by, signal};
 use super::world::{LISTENER, Own, apart};
 use crate::action::errno;
 use crate::experiment::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM, Disposition, SHARES, TaskId};
+use crate::mutant::{Mutant, either, is};
 use crate::observation::End;
 use crate::traits::Quirk;
 use crate::world::Open;
@@ -14,7 +15,11 @@ use std::rc::Rc;
 impl Machine<'_> {
     /// A thread shares everything.
     pub(super) fn make_thread(&mut self, maker: TaskId, child: TaskId) -> Value {
-        let task = Task { identity: child, ..self.task(maker).clone() };
+        let mut task = Task { identity: child, ..self.task(maker).clone() };
+        if is(Mutant::ThreadDropsFilters) {
+            task.forget_filters();
+        }
+        task.no_new_privs &= !is(Mutant::ThreadDropsNnp);
         self.tasks.insert(child, task);
         Value::TidOf(child)
     }
@@ -27,8 +32,15 @@ impl Machine<'_> {
             return Value::Exactly(-errno::EINVAL);
         }
         let sigsys = Rc::clone(&self.process(maker).sigsys);
-        let sigsys = if shares & CLONE_SIGHAND != 0 { sigsys } else { Rc::new(Cell::new(sigsys.get())) };
+        let shared = shares & CLONE_SIGHAND != 0;
+        let own = either(sigsys.get(), [(Mutant::ForkDropsHandler, Disposition::Default)]);
+        let sigsys = if shared { sigsys } else { Rc::new(Cell::new(own)) };
         let mut task = Task { leader: child, identity: child, ..self.task(maker).clone() };
+        if is(Mutant::ForkDropsFilters) {
+            task.forget_filters();
+        }
+        task.no_new_privs &= !is(Mutant::ForkDropsNnp);
+        task.sigsys_blocked &= !is(Mutant::ForkDropsMask);
         task.own.unshare(SHARES & !shares);
         task.own.limits = apart(&task.own.limits);
         self.processes.insert(child, Process { sigsys, leader_end: None });
@@ -48,11 +60,15 @@ impl Machine<'_> {
         }
         let sigsys = match self.process(id).sigsys.get() {
             Disposition::Ignore => Disposition::Ignore,
+            Disposition::Record if is(Mutant::ExecKeepsHandler) => Disposition::Record,
             Disposition::Default | Disposition::Record => Disposition::Default,
         };
         self.processes.insert(leader, Process { sigsys: Rc::new(Cell::new(sigsys)), leader_end: None });
         let identity = self.tasks.get(&leader).map_or(leader, |task| task.identity);
         let task = self.task_mut(id);
+        if is(Mutant::ExecDropsFilters) {
+            task.forget_filters();
+        }
         task.identity = identity;
         task.own.unshare(CLONE_FILES);
         let listener = Open::Anonymous(LISTENER.into());

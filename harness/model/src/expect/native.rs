@@ -5,6 +5,7 @@ use super::machine::{Came, Machine, Mode, killed_by, signal};
 use crate::abi::{Abi, syscalls};
 use crate::action::{Action, errno};
 use crate::experiment::{Call, Install, Program, TaskId, Via, layout};
+use crate::mutant::{Mutant, either, is};
 use crate::observation::End;
 use crate::traits::{Feature, Quirk};
 
@@ -102,13 +103,18 @@ impl Machine<'_> {
                 exactly(match self.task(id).mode {
                     Mode::Disabled => 0,
                     Mode::Strict => 1,
-                    Mode::Filter => 2,
+                    Mode::Filter => either(2, [(Mutant::GetSeccompOne, 1)]),
                 })
             }
             21 => exactly(-errno::EINVAL),
             22 => self.set_seccomp(id, arg2, arg3),
             38 if knows_nnp && arg2 == 1 && (arg3 | arg4 | arg5) == 0 => {
                 self.task_mut(id).no_new_privs = true;
+                if is(Mutant::NnpForProcess) {
+                    let leader = self.task(id).leader;
+                    let mates = self.tasks.values_mut().filter(|task| task.leader == leader);
+                    mates.for_each(|task| task.no_new_privs = true);
+                }
                 exactly(0)
             }
             39 if knows_nnp && (arg2 | arg3 | arg4 | arg5) == 0 => {
@@ -132,7 +138,9 @@ impl Machine<'_> {
     }
 
     fn enter_strict(&mut self, id: TaskId) -> Came {
-        if !self.traits.has(Feature::ModeStrict) || self.task(id).mode == Mode::Filter {
+        if !self.traits.has(Feature::ModeStrict)
+            || self.task(id).mode == Mode::Filter && !is(Mutant::StrictAfterFilter)
+        {
             return exactly(-errno::EINVAL);
         }
         self.task_mut(id).mode = Mode::Strict;
@@ -162,6 +170,7 @@ impl Machine<'_> {
 
     fn action_avail(&self, pointer: u64) -> Came {
         let Some(word) = self.scratch_word(pointer) else { return exactly(-errno::EFAULT) };
+        let word = either(word, [(Mutant::AvailIgnoresData, word & 0xffff_0000)]);
         // The whole word must be an action's value, data bits included.
         let known = match Action::from_word(word) {
             action if action.word() != word || word & 0xffff != 0 => false,
@@ -171,7 +180,7 @@ impl Machine<'_> {
             Action::UserNotif => self.traits.has(Feature::ActionUserNotif),
             _ => true,
         };
-        exactly(if known { 0 } else { -errno::EOPNOTSUPP })
+        exactly(if known || is(Mutant::AvailAlways) { 0 } else { -errno::EOPNOTSUPP })
     }
 
     /// A word of the scratch area as the experiment filled it.
