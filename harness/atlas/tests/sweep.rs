@@ -113,8 +113,33 @@ fn kernel_and_model_agree_on_every_number() {
         agree(&guest.sweep(&order(mixed(), true, JitChoice::Both)));
         agree(&guest.sweep(&order(mixed(), false, JitChoice::Both)));
         agree(&guest.sweep(&order(long(Action::KillProcess), true, JitChoice::Both)));
+        // It lets clone and wait4 through, so that callers inherit it all the same.
+        agree(&guest.sweep(&order(long(Action::KillProcess), false, JitChoice::On)));
         agree(&guest.sweep(&order(Example::Toy.filter().unwrap(), false, JitChoice::On)));
         agree(&guest.sweep(&order(Example::Runner.filter().unwrap(), true, JitChoice::On)));
+    });
+}
+
+#[test]
+fn one_answer_to_everything() {
+    let answers = [
+        Action::Allow,
+        Action::Log,
+        Action::Trace(1),
+        Action::UserNotif,
+        // What the sweep's own calls must not be led astray by: success, EINTR, ECHILD.
+        Action::Errno(0),
+        Action::Errno(4),
+        Action::Errno(10),
+        Action::Trap(9),
+    ];
+    on_every_kernel(|guest| {
+        for action in answers {
+            for suspend in [true, false] {
+                agree(&guest.sweep(&order(vec![bpf::ret(action)].into(), suspend, JitChoice::On)));
+            }
+        }
+        agree(&guest.sweep(&order(vec![bpf::ret(Action::KillThread)].into(), true, JitChoice::Off)));
     });
 }
 

@@ -1,8 +1,10 @@
 //! The sweep: what a filter answers to every call, seen from user space, none of them carried out
 //! (see [`atlas_model::sweep`]).
 //!
-//! PID 1 makes a maker, a process behind the marker and, where that can be suspended for it, the
-//! filter. The maker makes callers: processes that share its memory and make call after call until
+//! PID 1 makes a maker, a process behind the marker. It also goes behind the filter, and callers
+//! inherit that, where its filters can be suspended or the filter lets it go on; elsewhere each
+//! caller attaches the filter for itself, which costs most where filters are compiled. The maker
+//! makes callers: processes that share its memory and make call after call until
 //! a call ends them. A caller is no thread of the maker's, so what ends it ends nothing else; the
 //! memory is not dumpable, because a core dump would take every process that shares it
 //! (fs/coredump.c zap_threads).

@@ -245,3 +245,60 @@ fn row_json(abi: Abi, row: &Row) -> Value {
         "names": row.numbers.iter().filter_map(|&nr| syscalls::name(abi, nr)).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Jit;
+    use crate::sweep::example::Example;
+    use crate::sweep::twin::Twin;
+    use atlas_model::expect::Expected;
+    use atlas_model::sweep::Answer;
+    use atlas_model::traits::Traits;
+    use std::time::Duration;
+
+    /// A sweep of the toy on a kernel that answers as the model says, but for these calls.
+    fn leg(kernel: &str, wrong: &[(usize, Answer)]) -> Leg {
+        let twin = Twin::of(&Example::Toy.filter().unwrap(), [0; 6], true, &Traits::newest()).unwrap();
+        let mut answers: Vec<Answer> = twin
+            .foreseen
+            .iter()
+            .map(|foreseen| match &foreseen.answer {
+                Expected::Exactly(answer) => answer.clone(),
+                Expected::OneOf(values) => Answer::Value(values[0]),
+                Expected::Runs => panic!("nothing runs behind a marker"),
+            })
+            .collect();
+        for (index, answer) in wrong {
+            answers[*index] = answer.clone();
+        }
+        let seen = Seen {
+            map: Map::of(&twin.calls, &answers, twin.sweep.marker),
+            differences: twin.differences(&answers),
+            marker: twin.sweep.marker,
+            suspended: true,
+            processes: 3082,
+            took: Duration::from_millis(450),
+        };
+        Leg { kernel: kernel.into(), release: kernel.into(), jit: Jit::On, outcome: Ok(seen) }
+    }
+
+    #[test]
+    fn a_kernel_that_differs_is_told_with_the_call_and_what_decides() {
+        let legs = [leg("6.12", &[(2, Answer::Value(-38))]), leg("7.3", &[])];
+        assert!(!legs[0].agrees() && legs[1].agrees());
+        insta::assert_snapshot!(render(&legs));
+        let json = to_json(&legs);
+        assert_eq!(json["agrees"], false);
+        assert_eq!(json["sweeps"][0]["differences"][0]["name"], "open");
+        assert_eq!(json["sweeps"][0]["differences"][0]["observed"], "ERRNO(38 ENOSYS)");
+        assert_eq!(json["sweeps"][1]["map"][0]["names"][0], "read");
+    }
+
+    #[test]
+    fn a_sweep_that_came_to_nothing_agrees_with_nothing() {
+        let lost = Leg { outcome: Err("the guest was lost".into()), ..leg("7.3", &[]) };
+        assert!(!lost.agrees());
+        assert_eq!(render(&[lost]), "7.3      jit_on    the guest was lost\n");
+    }
+}

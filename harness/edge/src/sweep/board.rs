@@ -24,6 +24,19 @@ pub(super) enum Failure {
 const FAILURES: [Failure; 5] =
     [Failure::Marker, Failure::Filter, Failure::Clone, Failure::Inactive, Failure::Ran];
 
+/// What a process that the maker makes is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To make the sweep's calls.
+    Calls,
+    /// To find out whether the filter lets a maker go on.
+    Trial,
+    /// To be made and to end.
+    End,
+}
+
+const ROLES: [Role; 3] = [Role::Calls, Role::Trial, Role::End];
+
 /// What kind of answer a slot holds.
 const NONE: u32 = 0;
 const VALUE: u32 = 1;
@@ -50,6 +63,10 @@ pub(super) struct Board {
     go: AtomicU32,
     /// The maker is not subject to its filters.
     suspended: AtomicU32,
+    /// The maker is behind the filter, so that callers inherit it.
+    inherited: AtomicU32,
+    /// What a new process is for: index into [`ROLES`].
+    role: AtomicU32,
     /// The canary has been answered, in whatever way.
     canary: AtomicU32,
     /// The next call.
@@ -82,15 +99,10 @@ impl Board {
     }
 
     pub(super) fn reset(&self) {
-        for word in [
-            &self.go,
-            &self.suspended,
-            &self.canary,
-            &self.cursor,
-            &self.begun,
-            &self.children,
-            &self.failure,
-        ] {
+        for word in [&self.go, &self.suspended, &self.inherited, &self.role, &self.canary] {
+            word.store(0, SeqCst);
+        }
+        for word in [&self.cursor, &self.begun, &self.children, &self.failure] {
             word.store(0, SeqCst);
         }
         self.slots.iter().for_each(|slot| slot.kind.store(NONE, SeqCst));
@@ -110,6 +122,22 @@ impl Board {
 
     pub(super) fn suspended(&self) -> bool {
         self.suspended.load(SeqCst) != 0
+    }
+
+    pub(super) fn say_inherited(&self) {
+        self.inherited.store(1, SeqCst);
+    }
+
+    pub(super) fn inherited(&self) -> bool {
+        self.inherited.load(SeqCst) != 0
+    }
+
+    pub(super) fn give_role(&self, role: Role) {
+        self.role.store(role as u32, SeqCst);
+    }
+
+    pub(super) fn role(&self) -> Role {
+        ROLES.get(self.role.load(SeqCst) as usize).copied().unwrap_or(Role::End)
     }
 
     pub(super) fn child_made(&self) {

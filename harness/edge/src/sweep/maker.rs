@@ -4,7 +4,7 @@
 //! where the filter is not suspended callers may not even that once it is attached. So this code
 //! neither allocates nor calls into libc.
 
-use super::board::{Board, Failure};
+use super::board::{Board, Failure, Role};
 use super::{Plan, Program};
 use crate::task::{self, SigsysInfo};
 use crate::{stub, sys};
@@ -64,31 +64,76 @@ fn work(plan: &Plan, board: &Board) {
     // Behind a marker that counts, only a task whose filters are suspended has a parent.
     if canary() > 0 {
         board.say_suspended();
+    } else {
+        try_the_filter(board);
+    }
+    if board.suspended() || board.inherited() {
         let filtered = install(&plan.filter);
         if filtered != 0 {
             return board.fail(Failure::Filter, filtered);
         }
+        board.say_inherited();
     }
     while board.cursor() < plan.calls.len() && board.failure().is_none() {
         one_caller(plan, board);
     }
 }
 
-/// Makes a caller and waits for its end, which answers the call it was at.
-fn one_caller(plan: &Plan, board: &Board) {
-    let top = layout::stack_top(0);
-    // SAFETY: thread stacks are mapped at fixed addresses; the caller before has ended.
-    unsafe { (top as *mut u64).write(atlas_edge_caller as *const () as u64) };
-    let pid = by_the_gap(libc::SYS_clone, [CALLER_FLAGS, top, 0, 0, 0, 0]);
-    if pid < 0 {
-        return board.fail(Failure::Clone, pid);
+/// Lets a process attach the filter and then do what a maker does. Where it can, the maker can, and
+/// no caller has to attach the filter for itself.
+fn try_the_filter(board: &Board) {
+    board.give_role(Role::Trial);
+    if let Ok(pid) = make(0) {
+        let _ = wait_for(pid);
     }
-    board.child_made();
+    board.give_role(Role::Calls);
+}
+
+/// The process of [`try_the_filter`]. Its maker sees to it that a refused filter is said.
+fn trial(plan: &Plan) -> ! {
+    let board = plan.board;
+    board.give_role(Role::End);
+    if install(&plan.filter) == 0
+        && let Ok(pid) = make(1)
+        && wait_for(pid).is_ok()
+    {
+        board.say_inherited();
+    }
+    end()
+}
+
+/// Makes a process on one of the stacks, which must not be in use.
+fn make(stack: u8) -> Result<i64, i64> {
+    let top = layout::stack_top(stack);
+    // SAFETY: thread stacks are mapped at fixed addresses; whoever had this one has ended.
+    unsafe { (top as *mut u64).write(atlas_edge_caller as *const () as u64) };
+    // A filter may answer with errno 0, which is no process.
+    match by_the_gap(libc::SYS_clone, [CALLER_FLAGS, top, 0, 0, 0, 0]) {
+        pid @ 1.. => Ok(pid),
+        other => Err(other),
+    }
+}
+
+/// Waits for a process to end and gives its wait status.
+fn wait_for(pid: i64) -> Result<i32, i64> {
     let mut status = 0_i32;
     let word = (&raw mut status) as u64;
-    while by_the_gap(libc::SYS_wait4, [pid as u64, word, libc::__WALL as u64, 0, 0, 0])
-        == -i64::from(libc::EINTR)
-    {}
+    // Not tried again on EINTR: no signal comes, but a filter may answer so for ever.
+    let waited = by_the_gap(libc::SYS_wait4, [pid as u64, word, libc::__WALL as u64, 0, 0, 0]);
+    if waited == pid { Ok(status) } else { Err(waited) }
+}
+
+/// Makes a caller and waits for its end, which answers the call it was at.
+fn one_caller(plan: &Plan, board: &Board) {
+    let pid = match make(0) {
+        Ok(pid) => pid,
+        Err(errno) => return board.fail(Failure::Clone, errno),
+    };
+    board.child_made();
+    let status = match wait_for(pid) {
+        Ok(status) => status,
+        Err(errno) => return board.fail(Failure::Clone, errno),
+    };
     let at = board.cursor();
     if board.failure().is_some() {
         return;
@@ -106,7 +151,12 @@ fn one_caller(plan: &Plan, board: &Board) {
 extern "C" fn caller() -> ! {
     // SAFETY: set before the first caller was made, in memory that callers share with their maker.
     let plan = unsafe { &*PLAN.load(SeqCst) };
-    if !plan.board.suspended() {
+    match plan.board.role() {
+        Role::Calls => {}
+        Role::Trial => trial(plan),
+        Role::End => end(),
+    }
+    if !plan.board.inherited() {
         let filtered = install(&plan.filter);
         if filtered != 0 {
             plan.board.fail(Failure::Filter, filtered);
@@ -144,6 +194,9 @@ extern "C" fn go_on() -> ! {
 extern "C" fn trapped(_: i32, info: *const SigsysInfo, context: *const libc::ucontext_t) {
     // SAFETY: as in `caller`.
     let board = unsafe { (*PLAN.load(SeqCst)).board };
+    if board.role() != Role::Calls {
+        end();
+    }
     if board.canary_answered() {
         // SAFETY: the kernel hands both pointers to an SA_SIGINFO handler, valid while it runs.
         board.give_trap(board.cursor(), &unsafe { task::sigsys(info, context) });
