@@ -23,6 +23,8 @@ pub struct Case {
 pub enum Body {
     /// An experiment, made for an ABI. The model says what must be seen.
     Experiment(fn(Abi) -> Experiment),
+    /// An experiment as it stands, from a file. Its calls name their ABIs themselves.
+    Given(&'static Experiment),
     /// Code for the guest, and what it must report on a kernel with given traits.
     Choreography {
         /// Runs in the guest, in a process of its own.

@@ -4,9 +4,12 @@
 //! `ATLAS_KERNEL` names the kernels of one leg of a CI matrix, separated by commas. A default kernel
 //! that is not on this machine is a failure that names the command to run, never a pass.
 
+#[path = "support/legs.rs"]
+mod legs;
+
 use atlas_cases::Case;
-use atlas_vm::kernels::{Kernel, Manifest, Store};
-use atlas_vm::{Accel, Accelerator};
+use atlas_vm::kernels::Kernel;
+use legs::{kernels, selected};
 use libtest_mimic::{Arguments, Failed, Trial};
 use seccomp_atlas::event::Event;
 use seccomp_atlas::plan::{JitChoice, Plan};
@@ -79,49 +82,9 @@ fn judged(result: &CaseResult) -> Result<(), Failed> {
     .into())
 }
 
-/// A trial that says why there can be no others.
-fn problem(name: String, why: String) -> Trial {
-    Trial::test(name, move || Err(why.into()))
-}
-
 fn name(kernel: &str, case: &Case, abi: atlas_model::Abi, jit: Jit) -> String {
     let abi = if abi == atlas_model::Abi::X86_64 { String::new() } else { format!("::{abi}") };
     format!("{kernel}::{}{abi}::{}", case.name, jit.name())
-}
-
-fn selected(arguments: &Arguments, name: &str) -> bool {
-    let meets =
-        |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
-    arguments.filter.as_ref().is_none_or(meets) && !arguments.skip.iter().any(meets)
-}
-
-/// The kernels of this leg, and a failing trial for each that is not there.
-fn kernels() -> (Vec<Kernel>, Vec<Trial>) {
-    let wanted = match std::env::var("ATLAS_KERNEL") {
-        Ok(names) => names.split(',').map(str::to_owned).collect(),
-        Err(_) => Manifest::embedded()
-            .map(|manifest| manifest.group("default").map(|entry| entry.series.clone()).collect::<Vec<_>>())
-            .unwrap_or_default(),
-    };
-    let store = match Store::open() {
-        Ok(store) => store,
-        Err(error) => return (Vec::new(), vec![problem("kernels::store".into(), error.to_string())]),
-    };
-    let mut kernels = Vec::new();
-    let mut problems = Vec::new();
-    for name in wanted {
-        match store.resolve(&name) {
-            Ok(kernel) => kernels.push(kernel),
-            Err(error) => problems.push(problem(
-                format!("{name}::kernel_is_there"),
-                format!("{error}\nrun: cargo run -p seccomp-atlas -- kernels fetch --kernel {name}"),
-            )),
-        }
-    }
-    if kernels.is_empty() && problems.is_empty() {
-        problems.push(problem("kernels::chosen".into(), "no kernels were asked for".into()));
-    }
-    (kernels, problems)
 }
 
 fn main() -> ExitCode {
@@ -157,9 +120,7 @@ fn main() -> ExitCode {
 }
 
 fn run(kernels: Vec<Kernel>, cases: Vec<&'static Case>, verdicts: &Verdicts) {
-    let memory = Store::open().ok().map(|store| store.root().join("kvm"));
-    let accelerator = Accelerator::find(Accel::Auto, &kernels[0].path, memory.as_deref())
-        .unwrap_or_else(|_| Accelerator::tcg());
+    let accelerator = legs::accelerator(&kernels[0]);
     let plan = Plan {
         kernels,
         cases,

@@ -1,6 +1,7 @@
 //! The command line. Errors are one paragraph on standard error; exit statuses are 0 when nothing
 //! deviates, 1 when something does, 2 for usage and environment.
 
+mod fuzz;
 mod interrupt;
 mod kernels;
 mod report;
@@ -29,6 +30,7 @@ Examples:
   atlas run                               every case on every kernel, JIT on and off
   atlas run --kernel 6.12 --case errno    one theme on one kernel
   atlas sweep --example toy               a filter's map: every number, every ABI
+  atlas fuzz --for 10m                    random filters and calls against the model
   atlas report --html report.html         a page of the last run
 
 Exit status: 0 nothing deviates, 1 something deviates, crashed, hung or was not run, 2 usage or
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Args),
     /// Show what becomes of every number in every ABI behind one filter.
     Sweep(sweep::Args),
+    /// Try properties on kernels: generated filters and calls against the model.
+    Fuzz(fuzz::Args),
     /// Show the results of a run.
     Report(report::Args),
     /// List, fetch, verify, add and remove kernels.
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(args),
         Command::Sweep(args) => sweep::main(&args),
+        Command::Fuzz(args) => fuzz::main(args),
         Command::Report(args) => report::main(&args),
         Command::Kernels(command) => kernels::main(command),
     };

@@ -148,6 +148,11 @@ impl<'a> Work<'a> {
                 let quirks = leans_on(&experiment, traits);
                 (Prepared::Experiment(experiment, expectation), quirks)
             }
+            Body::Given(experiment) => {
+                let expectation = expect::expect(experiment, traits);
+                let quirks = leans_on(experiment, traits);
+                (Prepared::Experiment(experiment.clone(), expectation), quirks)
+            }
             Body::Choreography { expect, .. } => {
                 let facts = expect(traits);
                 let changes = |quirk: &Quirk| expect(&traits.without(*quirk)) != facts;

@@ -6,9 +6,11 @@
 //! goes through the same code: [`fold`] turns events into a [`results::Report`], and [`report`]
 //! renders that.
 
+pub mod casefile;
 pub mod cli;
 pub mod event;
 pub mod fold;
+pub mod fuzz;
 pub mod judge;
 pub mod plan;
 pub mod report;

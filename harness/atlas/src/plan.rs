@@ -145,6 +145,7 @@ pub fn describe(case: &Case) -> CaseInfo {
             let text = |abi| format!("calls by {abi}\n{}", make(abi).to_text());
             case.abis.iter().map(|&abi| text(abi)).collect::<Vec<_>>().join("\n")
         }
+        Body::Given(experiment) => experiment.to_text(),
         Body::Choreography { expect, .. } => {
             let theme = case.name.split("::").next().unwrap_or_default();
             let facts = facts_text(&expect(&Traits::newest()));

@@ -268,14 +268,25 @@ fn switchable(answers: &[(Subject, Option<bool>)]) -> bool {
     answers.contains(&(Subject::Feature(Feature::JitToggle), Some(true)))
 }
 
-/// Boots a kernel for the first time and asks its probes: for `fetch` and `add`.
+/// A kernel that has booted for the first time and whose probes were asked.
+pub struct FirstBoot {
+    /// Its guest.
+    pub machine: Machine,
+    /// What the probes found, as reports show it.
+    pub probes: Vec<ProbeResult>,
+    /// The traits that follow.
+    pub traits: Traits,
+}
+
+/// Boots a kernel for the first time and asks its probes: for `fetch`, `add` and `fuzz`.
 ///
 /// # Errors
 /// A sentence that says why it does not count as usable.
-pub fn first_boot(kernel: &Kernel, options: &BootOptions) -> Result<(Machine, Vec<ProbeResult>), String> {
+pub fn first_boot(kernel: &Kernel, options: &BootOptions) -> Result<FirstBoot, String> {
     let mut machine = Machine::boot(&kernel.path, options).map_err(|error| error.to_string())?;
     let series: Series = machine.hello().release.parse().unwrap_or(kernel.series);
-    let mut results = Vec::new();
+    let mut probes = Vec::new();
+    let mut answers = Vec::new();
     for probe in atlas_cases::probes::all() {
         let request = Request::Run { jit: None, limit_ms: 5000, items: vec![judge::probe_item(&probe)] };
         let outcomes = match machine.request(&request, Duration::from_secs(5) + MARGIN) {
@@ -285,7 +296,8 @@ pub fn first_boot(kernel: &Kernel, options: &BootOptions) -> Result<(Machine, Ve
         };
         let Some(outcome) = outcomes.first() else { continue };
         let (present, evidence) = judge::probe_answer(&probe, outcome);
-        results.push(judge::probe_result(&probe, series, present, evidence));
+        answers.push((probe.subject, present));
+        probes.push(judge::probe_result(&probe, series, present, evidence));
     }
-    Ok((machine, results))
+    Ok(FirstBoot { machine, probes, traits: judge::traits_of(&answers) })
 }

@@ -2,6 +2,7 @@
 
 use crate::{stub, sys};
 use atlas_model::experiment::{MAX_TASKS, layout};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::ffi::CStr;
 
 /// Maps anonymous memory, readable and writable, at exactly this address.
@@ -58,8 +59,17 @@ pub(crate) fn map_window() {
     let _ = map_fixed(layout::WINDOW, layout::WINDOW_MAPPED * layout::PAGE, false);
 }
 
-/// Zeroes the scratch area and puts an experiment's bytes into it; what lies outside is dropped.
-pub fn fill_scratch(memory: &[(u32, Vec<u8>)]) {
+/// Whether the scratch area may hold anything but zeros.
+static WRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Zeroes the scratch area and puts an experiment's bytes into it; what lies outside is dropped. The
+/// experiment's own calls may write there where they `touch` memory at all; zeroing again what
+/// is zero would cost as much as everything else that a small experiment does.
+pub fn fill_scratch(memory: &[(u32, Vec<u8>)], touches: bool) {
+    let writes = touches || !memory.is_empty();
+    if !WRITTEN.swap(writes, SeqCst) && memory.is_empty() {
+        return;
+    }
     let base = layout::SCRATCH as *mut u8;
     // SAFETY: the scratch area is mapped, writable and this long; tasks of an earlier experiment
     // are gone.

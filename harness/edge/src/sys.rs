@@ -81,6 +81,11 @@ pub fn prctl(option: i32, args: [u64; 4]) -> i64 {
     number(libc::SYS_prctl, [option as u64, args[0], args[1], args[2], args[3], 0])
 }
 
+/// `prctl(PR_SET_DUMPABLE)`: whether this process's memory may be dumped.
+pub fn set_dumpable(may: bool) {
+    let _ = prctl(libc::PR_SET_DUMPABLE, [u64::from(may), 0, 0, 0]);
+}
+
 /// `prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`.
 #[must_use]
 pub fn no_new_privs() -> i64 {

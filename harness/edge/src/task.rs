@@ -21,6 +21,16 @@ pub(crate) fn set_current(experiment: &Experiment) {
     CURRENT.store(core::ptr::from_ref(experiment).cast_mut(), SeqCst);
 }
 
+/// Makes task 0 of the current experiment as a process that shares this one's memory. Gives its
+/// thread id, or the errno negated.
+pub(crate) fn start_shared() -> i64 {
+    let stack = stub::prepare_thread(0);
+    let clone = plain(libc::SYS_clone, [(libc::CLONE_VM | libc::SIGCHLD) as u64, stack, 0, 0, 0, 0]);
+    // SAFETY: the new process runs on task 0's own stack and begins in `thread_main`, which takes the
+    // steps of the current experiment without allocating, and never returns.
+    unsafe { stub::call(&clone) }
+}
+
 /// Where new threads begin.
 pub(crate) extern "C" fn thread_main(task: u64) -> ! {
     // SAFETY: set before the first task was made; the experiment lives in the supervisor's memory

@@ -2,7 +2,7 @@
 
 use crate::link::Link;
 use atlas_edge::stage::{Stage, end_code};
-use atlas_edge::supervise;
+use atlas_edge::{supervise, sys};
 use atlas_model::observation::End;
 use atlas_wire::frame::{Kind, MAX_INLINE};
 use atlas_wire::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, decode, encode};
@@ -106,11 +106,15 @@ fn switch_jit(on: bool) -> Result<(), String> {
 }
 
 fn carry_out(item: &Item, limit: Duration, stage: &Stage, close: &[i32]) -> Outcome {
+    let observed = |result: Result<_, String>| result.map_or_else(Outcome::Impossible, Outcome::Observed);
     match item {
-        Item::Experiment(experiment) => match supervise::carry_out(experiment, limit, close) {
-            Ok(observation) => Outcome::Observed(observation),
-            Err(problem) => Outcome::Impossible(problem),
-        },
+        Item::Experiment(experiment) => observed(supervise::carry_out(experiment, limit, close)),
+        Item::Shared(experiment) => {
+            sys::set_dumpable(false);
+            let result = supervise::carry_out_shared(experiment, limit);
+            sys::set_dumpable(true);
+            observed(result)
+        }
         Item::Choreography(name) => {
             let Some(observe) = atlas_cases::observe(name) else {
                 return Outcome::Impossible(format!("this guest knows no choreography `{name}`"));

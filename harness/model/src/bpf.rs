@@ -14,6 +14,7 @@ mod disasm;
 mod explain;
 mod interp;
 pub mod op;
+mod serial;
 
 pub use assemble::{AssembleError, assemble};
 pub use build::*;
@@ -44,7 +45,7 @@ pub struct Insn {
 }
 
 /// A filter: a classic BPF program.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter(pub Vec<Insn>);
 
 impl std::ops::Deref for Filter {

@@ -38,6 +38,9 @@ pub enum Request {
 pub enum Item {
     /// Carry out an experiment.
     Experiment(Experiment),
+    /// Carry out an experiment whose calls touch neither memory nor descriptors: its first task shares
+    /// the guest's memory, which saves most of the time.
+    Shared(Experiment),
     /// Call a choreography of the catalogue by name.
     Choreography(String),
 }

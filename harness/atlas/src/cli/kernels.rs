@@ -2,6 +2,7 @@
 
 use super::{DEVIATES, Failure, interrupt};
 use crate::results::{ProbeResult, Timeline};
+use crate::run::{FirstBoot, first_boot};
 use atlas_vm::kernels::{
     Archive, Error, FetchEvent, FetchOptions, Kernel, Lock, Manifest, Proof, Store, Stored,
 };
@@ -171,8 +172,8 @@ fn prove(store: &Store, kernel: &Kernel) -> Proof {
         Err(error) => return Proof::Failed { reason: error.to_string() },
     };
     let options = BootOptions { accelerator: accelerator.clone(), ..BootOptions::default() };
-    match crate::run::first_boot(kernel, &options) {
-        Ok((machine, probes)) => Proof::Booted {
+    match first_boot(kernel, &options) {
+        Ok(FirstBoot { machine, probes, .. }) => Proof::Booted {
             release: machine.hello().release.clone(),
             accelerator: accelerator.name().into(),
             cpu: machine.cpu().into(),

@@ -1,6 +1,7 @@
 //! `atlas run`.
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
+use crate::casefile::CaseFile;
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
 use crate::plan::{JitChoice, Plan, select};
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// Cases by glob over theme::case; a theme alone selects all of it [default: all]
     #[arg(long, value_name = "GLOB")]
     case: Vec<String>,
+    /// Run the experiment of a case file, as `atlas fuzz` writes it, instead of the catalogue
+    #[arg(long, value_name = "FILE", conflicts_with = "case")]
+    experiment: Vec<PathBuf>,
     /// List the cases instead of running them
     #[arg(long)]
     list: bool,
@@ -74,6 +78,7 @@ Examples:
   atlas run --case 'errno::*' --case kill          two themes
   atlas run --kernel ./bzImage --append nosmap     your own image
   atlas run --json - --quiet | jq .results[0]      for machines
+  atlas run --experiment found.json                what a fuzz run found
   atlas run --resume                               go on after an interruption";
 
 /// What runs the guests.
@@ -99,7 +104,12 @@ impl From<AccelChoice> for Accel {
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let cases = select(&args.case, args.faults)?;
+    let cases = if args.experiment.is_empty() {
+        select(&args.case, args.faults)?
+    } else {
+        let files: Result<Vec<_>, _> = args.experiment.iter().map(|path| CaseFile::read(path)).collect();
+        files?.into_iter().flat_map(CaseFile::into_cases).collect()
+    };
     if args.list {
         for case in &cases {
             anstream::println!("{:44} {}", case.name, case.about);
@@ -200,7 +210,7 @@ fn earlier(directory: &Path) -> Result<(Done, Vec<Event>), Failure> {
 }
 
 /// Two guests a processor, as far as memory goes: each waits a good part of its time.
-fn default_jobs() -> usize {
+pub(super) fn default_jobs() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:").map(str::to_owned))?;

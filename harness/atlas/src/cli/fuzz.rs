@@ -1,0 +1,299 @@
+//! `atlas fuzz`.
+
+use super::run::{AccelChoice, default_jobs, kernels};
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
+use crate::fuzz::{self, Budget, Event, Finding, Plan, Reach, Tally};
+use crate::plan::JitChoice;
+use atlas_properties::Property;
+use atlas_vm::Accelerator;
+use atlas_vm::kernels::Store;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+/// Trials on each kernel where nothing else is said.
+const TRIALS: u64 = 2000;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
+    #[arg(long, value_name = "S|PATH")]
+    kernel: Vec<String>,
+    /// A property by name [default: all]
+    #[arg(long, value_name = "NAME")]
+    property: Vec<String>,
+    /// List the properties instead of trying them
+    #[arg(long)]
+    list: bool,
+    /// Go on so long on each kernel, such as 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "cases")]
+    time: Option<Duration>,
+    /// Try so many trials on each kernel [default: 2000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    cases: Option<u64>,
+    /// What the trials are made from [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Number of the first trial of each property
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first: u64,
+    /// JIT settings to run with
+    #[arg(long, value_enum, default_value_t)]
+    jit: JitChoice,
+    /// How many guests run at once [default: two a processor, bounded by memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// What runs the guests
+    #[arg(long, value_enum, default_value_t)]
+    accel: AccelChoice,
+    /// Directory for case files of what is found; made when something is
+    #[arg(long, value_name = "DIR", default_value = "atlas-findings")]
+    out: PathBuf,
+    /// Write the summary as JSON to standard output
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atlas fuzz                                             2000 trials on each default kernel
+  atlas fuzz --for 10m --kernel 7.3                      one kernel for ten minutes
+  atlas fuzz --property checker --cases 50000            one property
+  atlas fuzz --seed 7 --first 1234 --cases 1 --property data --kernel 6.12
+                                                         one trial again
+  atlas run --experiment atlas-findings/FILE             what was found, on every kernel
+
+Exit status: 0 every property held on every kernel, 1 something was found, lost or not run, 2 usage,
+environment, or interrupted.";
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    if args.list {
+        for property in atlas_properties::all() {
+            anstream::println!("{:12} {}", property.name, property.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let properties = properties(&args.property)?;
+    atlas_vm::version()?;
+    let store = Store::open()?;
+    let kernels = kernels(&store, &args.kernel)?;
+    let stop = interrupt::watch()?;
+    let probed = store.root().join("kvm");
+    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let plan = Plan {
+        kernels,
+        properties,
+        seed: args.seed.unwrap_or_else(rand_seed),
+        first: args.first,
+        budget: args.time.map_or(Budget::Trials(args.cases.unwrap_or(TRIALS)), Budget::Time),
+        regressions: Vec::new(),
+        jit: args.jit,
+        accelerator,
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
+    };
+    let mut summary = Summary::new(args.quiet, args.out);
+    summary.line(&format!("seed {}", plan.seed));
+    let reach = fuzz::run(&plan, &stop, &mut |event| summary.take(event));
+    let stopped = stop.load(SeqCst);
+    summary.finish(&plan, reach, stopped, args.json);
+    if let Some(failure) = summary.failure {
+        return Err(failure);
+    }
+    Ok(match (stopped, summary.bad) {
+        (true, _) => ExitCode::from(ENVIRONMENT),
+        (false, true) => ExitCode::from(DEVIATES),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+fn properties(names: &[String]) -> Result<Vec<&'static Property>, Failure> {
+    if names.is_empty() {
+        return Ok(atlas_properties::all().iter().collect());
+    }
+    let of = |name: &String| {
+        atlas_properties::named(name)
+            .ok_or_else(|| format!("no property `{name}`; `atlas fuzz --list` shows them all").into())
+    };
+    names.iter().map(of).collect()
+}
+
+/// Another seed each time, short enough to be typed.
+fn rand_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) ^ u64::from(std::process::id()) << 20
+}
+
+/// Shows what happens and keeps what was found.
+struct Summary {
+    bars: Option<MultiProgress>,
+    legs: BTreeMap<String, ProgressBar>,
+    quiet: bool,
+    out: PathBuf,
+    done: BTreeMap<String, Tally>,
+    found: Vec<Finding>,
+    problems: Vec<String>,
+    bad: bool,
+    failure: Option<Failure>,
+    start: Instant,
+    shown: Instant,
+}
+
+impl Summary {
+    fn new(quiet: bool, out: PathBuf) -> Self {
+        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        let now = Instant::now();
+        Self {
+            bars,
+            legs: BTreeMap::new(),
+            quiet,
+            out,
+            done: BTreeMap::new(),
+            found: Vec::new(),
+            problems: Vec::new(),
+            bad: false,
+            failure: None,
+            start: now,
+            shown: now,
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                // A line that cannot be shown is only a line of progress.
+                let _ = bars.println(text);
+            }
+            None if !self.quiet => eprintln!("{text}"),
+            None => {}
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Booted { kernel, release } => {
+                self.done.insert(kernel.clone(), Tally::default());
+                match &self.bars {
+                    Some(bars) => {
+                        let style = ProgressStyle::with_template("{prefix:>10} {spinner} {msg}");
+                        let bar = bars.add(ProgressBar::new_spinner()).with_prefix(kernel.clone());
+                        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+                        bar.enable_steady_tick(Duration::from_millis(200));
+                        self.legs.insert(kernel.clone(), bar);
+                    }
+                    None => self.line(&format!("{kernel}: {release} is up")),
+                }
+            }
+            Event::Progress { kernel, tally } => {
+                if let Some(bar) = self.legs.get(kernel) {
+                    bar.set_message(text(tally));
+                } else if self.shown.elapsed() > Duration::from_secs(10) {
+                    self.shown = Instant::now();
+                    self.line(&format!("{kernel}: {}", text(tally)));
+                }
+                self.done.insert(kernel.clone(), tally.clone());
+            }
+            Event::Finished { kernel, tally } => {
+                if let Some(bar) = self.legs.get(kernel) {
+                    bar.finish_with_message(text(tally));
+                } else {
+                    self.line(&format!("{kernel}: {}", text(tally)));
+                }
+                self.done.insert(kernel.clone(), tally.clone());
+                self.bad |= tally.all_broken() > 0 || tally.lost > 0;
+            }
+            Event::Lost { kernel, why } => {
+                self.line(&format!("{kernel}: guest lost, {why}"));
+                self.bad = true;
+            }
+            Event::NotRun { kernel, why } => {
+                self.problems.push(format!("{kernel}: not run: {why}"));
+                self.bad = true;
+            }
+            Event::Found(finding) => self.keep(finding),
+        }
+    }
+
+    fn keep(&mut self, finding: &Finding) {
+        self.bad = true;
+        let name = format!(
+            "{}-{}-{}-{}.json",
+            finding.property,
+            finding.kernel.replace('/', "_"),
+            finding.seed,
+            finding.number
+        );
+        let path = self.out.join(name);
+        let kept = std::fs::create_dir_all(&self.out)
+            .map_err(Failure::from)
+            .and_then(|()| finding.case_file().write(&path).map_err(Failure::from));
+        match kept {
+            Ok(()) => self.line(&format!("{}kept as {}\n", finding.text, path.display())),
+            Err(failure) => self.failure = Some(failure),
+        }
+        self.found.push(finding.clone());
+    }
+
+    fn finish(&self, plan: &Plan, reach: Reach, stopped: bool, json: bool) {
+        let experiments: u64 = self.done.values().map(|tally| tally.experiments).sum();
+        if json {
+            let found: Vec<_> = self.found.iter().map(Finding::case_file).collect();
+            let kernels: BTreeMap<_, _> = self
+                .done
+                .iter()
+                .map(|(kernel, tally)| {
+                    let Tally { judged, experiments, attached, accepted, broken, lost, .. } = tally;
+                    let rate = tally.rate().round();
+                    (
+                        kernel,
+                        json!({ "trials": judged, "experiments": experiments, "per_second": rate,
+                        "attached": attached, "accepted": accepted, "broken": broken, "lost": lost }),
+                    )
+                })
+                .collect();
+            let summary = json!({ "format": 1, "seed": plan.seed, "first": plan.first, "complete": !stopped,
+                "kernels": kernels, "problems": self.problems, "found": found,
+                "opcodes": reach.opcodes, "actions": reach.actions });
+            anstream::println!("{summary:#}");
+            return;
+        }
+        for problem in &self.problems {
+            anstream::println!("{problem}");
+        }
+        let properties: Vec<&str> = plan.properties.iter().map(|property| property.name).collect();
+        anstream::println!(
+            "{}{experiments} experiments on {} kernels in {:.0} s; properties: {}; {} of {} opcodes and {} of {} actions reached; {} found{}",
+            if stopped { "interrupted after " } else { "" },
+            self.done.len(),
+            self.start.elapsed().as_secs_f64(),
+            properties.join(", "),
+            reach.opcodes.0,
+            reach.opcodes.1,
+            reach.actions.0,
+            reach.actions.1,
+            self.found.len(),
+            if self.found.is_empty() { String::new() } else { format!(", kept in {}", self.out.display()) },
+        );
+    }
+}
+
+fn text(tally: &Tally) -> String {
+    format!(
+        "{} trials, {} experiments, {:.0} a second, {} of {} filters accepted, {} broken, {} guests lost",
+        tally.trials(),
+        tally.experiments,
+        tally.rate(),
+        tally.accepted,
+        tally.attached,
+        tally.all_broken(),
+        tally.lost
+    )
+}

@@ -1,0 +1,163 @@
+//! Properties on kernels: trials generated, carried out in batches, judged, and shrunk where they
+//! break.
+//!
+//! Trials are numbered. A seed and a number give the same trial on every machine, so that one
+//! command repeats what was found.
+
+mod ask;
+mod coverage;
+mod finding;
+mod leg;
+mod shrink;
+mod source;
+
+pub use coverage::Reach;
+pub use finding::{Finding, Kind};
+
+use crate::casefile::CaseFile;
+use crate::plan::JitChoice;
+use atlas_properties::Property;
+use atlas_vm::Accelerator;
+use atlas_vm::kernels::Kernel;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// What is to be done.
+pub struct Plan {
+    /// The kernels, with unique names.
+    pub kernels: Vec<Kernel>,
+    /// The properties, at least one.
+    pub properties: Vec<&'static Property>,
+    /// What the trials are made from.
+    pub seed: u64,
+    /// The number of the first trial of each property.
+    pub first: u64,
+    /// How long to go on.
+    pub budget: Budget,
+    /// Experiments of earlier findings, carried out first.
+    pub regressions: Vec<CaseFile>,
+    /// The JIT settings; a trial runs under each.
+    pub jit: JitChoice,
+    /// What runs the guests.
+    pub accelerator: Accelerator,
+    /// How many guests run at once.
+    pub jobs: usize,
+}
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many trials on each kernel, over all properties.
+    Trials(u64),
+    /// So long on each kernel.
+    Time(Duration),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A kernel is up.
+    Booted {
+        /// Its name.
+        kernel: String,
+        /// `uname -r`.
+        release: String,
+    },
+    /// A kernel could not be asked, or not to the end.
+    NotRun {
+        /// Its name.
+        kernel: String,
+        /// The reason.
+        why: String,
+    },
+    /// A guest was lost and is booted again.
+    Lost {
+        /// The kernel's name.
+        kernel: String,
+        /// The reason.
+        why: String,
+    },
+    /// A batch is judged.
+    Progress {
+        /// The kernel's name.
+        kernel: String,
+        /// What was done so far.
+        tally: Tally,
+    },
+    /// A trial breaks its property, in its smallest form.
+    Found(Box<Finding>),
+    /// A kernel is done.
+    Finished {
+        /// Its name.
+        kernel: String,
+        /// What was done.
+        tally: Tally,
+    },
+}
+
+/// What was done on one kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Trials judged, by property.
+    pub judged: BTreeMap<&'static str, u64>,
+    /// Experiments carried out; under two JIT settings each counts twice.
+    pub experiments: u64,
+    /// Filters handed to the kernel.
+    pub attached: u64,
+    /// Of those, the ones it accepted.
+    pub accepted: u64,
+    /// Trials that break their property, by property.
+    pub broken: BTreeMap<&'static str, u64>,
+    /// Guests lost.
+    pub lost: u64,
+    /// Time spent on trials, without boots.
+    pub busy: Duration,
+}
+
+impl Tally {
+    /// Trials judged over all properties.
+    #[must_use]
+    pub fn trials(&self) -> u64 {
+        self.judged.values().sum()
+    }
+
+    /// Broken trials over all properties.
+    #[must_use]
+    pub fn all_broken(&self) -> u64 {
+        self.broken.values().sum()
+    }
+
+    /// Experiments a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        let seconds = self.busy.as_secs_f64();
+        if seconds > 0.0 { self.experiments as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// Carries a plan out. `stop` ends it early, with what there is. Gives what the trials reached.
+pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn FnMut(&Event)) -> Reach {
+    let (sender, events) = mpsc::channel();
+    let next = AtomicUsize::new(0);
+    let source = source::Source::new(plan);
+    std::thread::scope(|scope| {
+        for _ in 0..plan.jobs.clamp(1, plan.kernels.len().max(1)) {
+            let (sender, next, source) = (sender.clone(), &next, &source);
+            scope.spawn(move || {
+                while let Some(kernel) = plan.kernels.get(next.fetch_add(1, SeqCst)) {
+                    if stop.load(SeqCst) {
+                        return;
+                    }
+                    leg::Leg::new(plan, kernel, source, stop, &sender).walk();
+                }
+            });
+        }
+        drop(sender);
+        for event in events {
+            sink(&event);
+        }
+    });
+    source.reach()
+}

@@ -1,0 +1,273 @@
+//! One kernel's part of a fuzz run.
+
+use super::ask::{Came, Nobody};
+use super::finding::{Finding, Kind};
+use super::shrink::{Smallest, between};
+use super::source::{Generators, Source};
+use super::{Budget, Event, Plan, Tally};
+use crate::results::Jit;
+use crate::run::{FirstBoot, first_boot};
+use atlas_model::experiment::Op;
+use atlas_model::traits::{Feature, Traits};
+use atlas_properties::{Property, REPLAY, Trial};
+use atlas_vm::kernels::Kernel;
+use atlas_vm::{BootOptions, Lost, Machine};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+/// After so many lost guests a kernel is given up.
+const MOST_LOST: u64 = 60;
+/// So many broken trials of a property are made smaller on a kernel; more are only counted.
+const SHRUNK: u64 = 2;
+/// Trials of one round over all properties.
+const ROUND: u64 = 500;
+
+/// One kernel's part of a fuzz run.
+pub(super) struct Leg<'a> {
+    pub(super) plan: &'a Plan,
+    kernel: &'a Kernel,
+    source: &'a Source<'a>,
+    pub(super) generators: Generators,
+    stop: &'a AtomicBool,
+    events: Sender<Event>,
+    machine: Option<Machine>,
+    release: String,
+    pub(super) traits: Traits,
+    pub(super) tally: Tally,
+}
+
+impl<'a> Leg<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        kernel: &'a Kernel,
+        source: &'a Source<'a>,
+        stop: &'a AtomicBool,
+        events: &Sender<Event>,
+    ) -> Self {
+        Self {
+            plan,
+            kernel,
+            source,
+            generators: Generators::new(plan),
+            stop,
+            events: events.clone(),
+            machine: None,
+            release: String::new(),
+            traits: Traits::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // The receiver outlives every leg.
+        let _ = self.events.send(event);
+    }
+
+    fn not_run(&self, why: String) {
+        if !self.stopped() {
+            self.tell(Event::NotRun { kernel: self.kernel.name.clone(), why });
+        }
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(SeqCst)
+    }
+
+    fn boot_options(&self) -> BootOptions {
+        BootOptions { accelerator: self.plan.accelerator.clone(), ..BootOptions::default() }
+    }
+
+    pub(super) fn walk(mut self) {
+        let FirstBoot { machine, traits, .. } = match first_boot(self.kernel, &self.boot_options()) {
+            Ok(booted) => booted,
+            Err(why) => return self.not_run(why),
+        };
+        self.traits = traits;
+        self.release.clone_from(&machine.hello().release);
+        self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
+        self.machine = Some(machine);
+        if !self.traits.has(Feature::ModeFilter) {
+            return self.not_run("the kernel has no filters, as its probe says".into());
+        }
+        let started = Instant::now();
+        let mut done = 0;
+        if self.replay().is_err() {
+            return self.gone();
+        }
+        while let Some(trials) = self.left(done, started) {
+            if self.round(done, trials).is_err() {
+                self.gone();
+                break;
+            }
+            done += trials;
+        }
+        self.tell(Event::Finished { kernel: self.kernel.name.clone(), tally: self.tally.clone() });
+    }
+
+    fn gone(&self) {
+        self.not_run(format!("given up after {} lost guests", self.tally.lost));
+    }
+
+    /// The trials of the next round; `None` when the budget is spent.
+    fn left(&self, done: u64, started: Instant) -> Option<u64> {
+        let left = match self.plan.budget {
+            Budget::Trials(all) => all.saturating_sub(done).min(ROUND),
+            Budget::Time(limit) => {
+                if started.elapsed() < limit {
+                    ROUND
+                } else {
+                    0
+                }
+            }
+        };
+        (left > 0 && !self.stopped()).then_some(left)
+    }
+
+    /// A round: every property gets its share of the trials from `done` to `done + trials`.
+    fn round(&mut self, done: u64, trials: u64) -> Result<(), Nobody> {
+        for index in 0..self.plan.properties.len() {
+            let share = |upto| part(&self.plan.properties, index, upto);
+            let numbers = self.plan.first + share(done)..self.plan.first + share(done + trials);
+            self.batch(index, numbers)?;
+            self.tell(Event::Progress { kernel: self.kernel.name.clone(), tally: self.tally.clone() });
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, index: usize, numbers: std::ops::Range<u64>) -> Result<(), Nobody> {
+        let property = self.plan.properties[index];
+        let first = numbers.start;
+        let trials = self.source.trials(&self.generators, index, numbers);
+        let plain: Vec<&Trial> = trials.iter().map(Arc::as_ref).collect();
+        let start = Instant::now();
+        let mut came: Vec<Vec<Came>> = vec![Vec::new(); trials.len()];
+        let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
+        for &jit in settings {
+            for (all, one) in came.iter_mut().zip(self.carry_out(property, &plain, jit)?) {
+                all.push(one);
+            }
+        }
+        self.tally.busy += start.elapsed();
+        *self.tally.judged.entry(property.name).or_default() += trials.len() as u64;
+        for (number, (trial, came)) in (first..).zip(plain.iter().zip(&came)) {
+            self.note_accepted(trial, came);
+            let Some((kind, settings)) = self.broken(property, trial, came, settings) else { continue };
+            let count = self.tally.broken.entry(property.name).or_default();
+            *count += 1;
+            if *count <= SHRUNK {
+                let smallest = self.shrink((index, property), number, &settings, kind);
+                self.found(property, number, &settings, smallest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a trial's outcomes under these JIT settings break its property, and under which they do.
+    fn broken(
+        &self,
+        property: &Property,
+        trial: &Trial,
+        came: &[Came],
+        settings: &[Jit],
+    ) -> Option<(Kind, Vec<Jit>)> {
+        let under_one = came
+            .iter()
+            .zip(settings)
+            .find_map(|(came, &jit)| Some((self.verdict(property, trial, came)?, vec![jit])));
+        under_one.or_else(|| Some((between(property, came)?, settings.to_vec())))
+    }
+
+    /// Earlier findings, each under every JIT setting.
+    fn replay(&mut self) -> Result<(), Nobody> {
+        let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
+        for (number, file) in (0..).zip(&self.plan.regressions) {
+            let trial = Trial::from(file.experiments.clone());
+            let mut came = Vec::new();
+            for &jit in settings {
+                came.extend(self.carry_out(&REPLAY, &[&trial], jit)?);
+            }
+            *self.tally.judged.entry(REPLAY.name).or_default() += 1;
+            if let Some((kind, settings)) = self.broken(&REPLAY, &trial, &came, settings) {
+                *self.tally.broken.entry(REPLAY.name).or_default() += 1;
+                self.found(&REPLAY, number, &settings, Smallest { trial, kind, shrunk: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&self, property: &'static Property, number: u64, settings: &[Jit], smallest: Smallest) {
+        let finding = Finding {
+            property: property.name,
+            about: property.about,
+            kernel: self.kernel.name.clone(),
+            release: self.release.clone(),
+            jit: if let [jit] = settings { *jit } else { Jit::Fixed },
+            seed: self.plan.seed,
+            number,
+            shrunk: smallest.shrunk,
+            trial: smallest.trial,
+            kind: smallest.kind,
+            text: String::new(),
+        };
+        self.tell(Event::Found(Box::new(finding.tell(property, &self.traits))));
+    }
+
+    fn note_accepted(&mut self, trial: &Trial, came: &[Came]) {
+        for came in came {
+            let Came::Seen(seen) = came else { continue };
+            for (experiment, seen) in trial.experiments.iter().zip(seen) {
+                for (step, seen) in experiment.steps.iter().zip(&seen.steps) {
+                    if matches!(step.op, Op::Install(_)) && seen.reached {
+                        self.tally.attached += 1;
+                        self.tally.accepted += u64::from(seen.returned == Some(0));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A guest to ask: the one that is there, or a new one.
+    pub(super) fn guest(&mut self) -> Option<&mut Machine> {
+        if self.machine.is_none() && !self.stopped() && self.tally.lost < MOST_LOST {
+            match Machine::boot(&self.kernel.path, &self.boot_options()) {
+                Ok(machine) => self.machine = Some(machine),
+                Err(error) => self.not_run(error.to_string()),
+            }
+        }
+        self.machine.as_mut()
+    }
+
+    /// The guest is gone.
+    pub(super) fn lose(&mut self, lost: &Lost) {
+        self.machine = None;
+        self.tally.lost += 1;
+        if !self.stopped() {
+            self.tell(Event::Lost { kernel: self.kernel.name.clone(), why: lost.reason.to_string() });
+        }
+    }
+}
+
+/// How many of the first `upto` trials over all properties are this one's, rounded up: nobody goes
+/// without.
+fn part(properties: &[&Property], index: usize, upto: u64) -> u64 {
+    let whole: u64 = properties.iter().map(|property| u64::from(property.share)).sum();
+    (upto * u64::from(properties[index].share)).div_ceil(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_and_nobody_goes_without() {
+        let properties: Vec<&Property> = atlas_properties::all().iter().collect();
+        let count = properties.len() as u64;
+        for upto in [1, 7, 500, 1000, 2000] {
+            let parts: Vec<u64> = (0..properties.len()).map(|index| part(&properties, index, upto)).collect();
+            assert!((upto..upto + count).contains(&parts.iter().sum()), "{parts:?}");
+            assert!(parts.iter().all(|&part| part > 0), "{parts:?}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Every property, by name.
+
+use crate::trial::{Isolation, Property, Trial};
+use crate::{checker, compilers, forbidden, inherit, interpreter, stacking, strict};
+use proptest::prelude::*;
+
+/// What holds for every experiment, generated or not: the kernel does what the model says. For
+/// experiments of earlier findings; it generates nothing.
+pub const REPLAY: Property = Property {
+    name: "regressions",
+    about: "What was found once does not come back.",
+    isolation: Isolation::Process,
+    share: 0,
+    strategy: || Just(Trial::from(Vec::new())).boxed(),
+    statement: |_, _| Vec::new(),
+};
+
+/// Every property.
+#[must_use]
+pub fn all() -> &'static [Property] {
+    &[
+        checker::CHECKER,
+        interpreter::INTERPRETER,
+        interpreter::DATA,
+        stacking::STACKING,
+        inherit::INHERIT,
+        forbidden::FORBIDDEN,
+        compilers::COMPILERS,
+        strict::STRICT,
+    ]
+}
+
+/// A property by its name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Property> {
+    all().iter().find(|property| property.name == name)
+}

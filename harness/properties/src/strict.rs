@@ -1,0 +1,47 @@
+//! Strict mode against its four calls.
+
+use crate::script::steps;
+use crate::trial::{Isolation, Property, Trial};
+use atlas_model::Abi;
+use atlas_model::arbitrary::call;
+use atlas_model::experiment::{Call, Op};
+use proptest::prelude::*;
+
+pub(crate) const STRICT: Property = Property {
+    name: "strict",
+    about: "Strict mode lets read, write, exit and sigreturn run and kills for everything else, by every ABI.",
+    isolation: Isolation::Process,
+    share: 20,
+    strategy,
+    statement: |_, _| Vec::new(),
+};
+
+/// Enters by either call, then makes up to three calls, the four allowed ones often among them.
+fn strategy() -> BoxedStrategy<Trial> {
+    let native = |nr, args| Call { abi: Abi::X86_64, nr, args };
+    let enter = prop_oneof![
+        Just(native(157, [22, 1, 0, 0, 0, 0])),
+        Just(native(317, [0, 0, 0, 0, 0, 0])),
+        // One flag too many: not entered.
+        Just(native(317, [0, 1, 0, 0, 0, 0])),
+    ];
+    // read, write and exit by their native, i386 and x32 numbers; descriptors that are never open.
+    let four = (prop::sample::select(vec![(0, 3), (1, 4), (60, 1)]), prop::sample::select(Abi::ALL.to_vec()))
+        .prop_map(move |((native_nr, i386_nr), abi)| {
+            let nr = match abi {
+                Abi::X86_64 => native_nr,
+                Abi::I386 => i386_nr,
+                Abi::X32 => native_nr | u64::from(Abi::X32_BIT),
+            };
+            Call { abi, nr, args: [atlas_model::experiment::layout::FD_CLOSED, 0, 0, 0, 0, 0] }
+        });
+    let later = prop_oneof![2 => four, 2 => call::call(), 1 => call::harmless()];
+    (enter, prop::collection::vec(later, 1..4))
+        .prop_map(|(enter, calls)| {
+            let entered = !(enter.nr == 317 && enter.args[1] != 0);
+            // Out of strict mode only harmless calls may run.
+            let calls = calls.into_iter().filter(|_| entered);
+            steps([Op::Call(enter)].into_iter().chain(calls.map(Op::Call))).into()
+        })
+        .boxed()
+}
