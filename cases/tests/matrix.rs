@@ -4,6 +4,8 @@
 //! `ATLAS_KERNEL` names the kernels of one leg of a CI matrix, separated by commas. A default kernel
 //! that is not on this machine is a failure that names the command to run, never a pass.
 
+#[path = "support/accelerator.rs"]
+mod accelerator;
 #[path = "support/legs.rs"]
 mod legs;
 
@@ -120,7 +122,7 @@ fn main() -> ExitCode {
 }
 
 fn run(kernels: Vec<Kernel>, cases: Vec<&'static Case>, verdicts: &Verdicts) {
-    let accelerator = legs::accelerator(&kernels[0]);
+    let accelerator = accelerator::find(&kernels[0]);
     let plan = Plan {
         kernels,
         cases,

@@ -4,6 +4,8 @@
 //!
 //! `atlas fuzz` goes on as long as one likes.
 
+#[path = "support/accelerator.rs"]
+mod accelerator;
 #[path = "support/legs.rs"]
 mod legs;
 
@@ -133,7 +135,7 @@ fn run(
     regressions: Vec<CaseFile>,
     outcomes: &Outcomes,
 ) {
-    let accelerator = legs::accelerator(&kernels[0]);
+    let accelerator = accelerator::find(&kernels[0]);
     let plan = Plan {
         kernels,
         properties,

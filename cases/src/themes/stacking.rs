@@ -36,6 +36,17 @@ pub(crate) const CASES: &[Case] = &[
             both.call("getppid", []).task(0).call("gettid", []).done()
         },
     ),
+    both(
+        "stacking::unknown_gives_way",
+        "An unknown action kills by itself; under LOG, which has a lower number, the call runs.",
+        &[Feature::ActionLog],
+        |abi| {
+            let unknown = || Script::on(abi, "getppid", Action::Unknown(0x7ffe_0000));
+            let script = Script::new(abi).no_new_privs().fork(1).filter(unknown());
+            let script = script.filter(Script::on(abi, "getppid", Action::Log)).call("getppid", []);
+            script.task(1).filter(unknown()).call("getppid", []).done()
+        },
+    ),
     both("stacking::kill_over_trap", "KILL_THREAD comes before TRAP.", NEEDS, |abi| {
         pair(abi, Action::KillThread, Action::Trap(1))
     }),

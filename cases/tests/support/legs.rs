@@ -1,7 +1,6 @@
 //! Which kernels a test run is about.
 
 use atlas_vm::kernels::{Kernel, Manifest, Store};
-use atlas_vm::{Accel, Accelerator};
 use libtest_mimic::{Arguments, Trial};
 
 /// A trial that says why there can be no others.
@@ -43,10 +42,4 @@ pub(crate) fn kernels() -> (Vec<Kernel>, Vec<Trial>) {
         problems.push(problem("kernels::chosen".into(), "no kernels were asked for".into()));
     }
     (kernels, problems)
-}
-
-/// What runs the guests.
-pub(crate) fn accelerator(first: &Kernel) -> Accelerator {
-    let memory = Store::open().ok().map(|store| store.root().join("kvm"));
-    Accelerator::find(Accel::Auto, &first.path, memory.as_deref()).unwrap_or_else(|_| Accelerator::tcg())
 }

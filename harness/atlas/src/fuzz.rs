@@ -16,12 +16,14 @@ pub use finding::{Finding, Kind};
 
 use crate::casefile::CaseFile;
 use crate::plan::JitChoice;
-use atlas_properties::Property;
+use atlas_model::Observation;
+use atlas_model::traits::Traits;
+use atlas_properties::{Property, Trial};
 use atlas_vm::Accelerator;
 use atlas_vm::kernels::Kernel;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// What is to be done.
@@ -135,6 +137,29 @@ impl Tally {
         let seconds = self.busy.as_secs_f64();
         if seconds > 0.0 { self.experiments as f64 / seconds } else { 0.0 }
     }
+}
+
+/// A trial and what was seen of it under one JIT setting.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The property it is of.
+    pub property: &'static Property,
+    /// The trial.
+    pub trial: Arc<Trial>,
+    /// One observation an experiment.
+    pub seen: Vec<Observation>,
+}
+
+/// Carries the first trials of a plan out on its first kernel and gives what was seen, unjudged, with
+/// the kernel's traits: for those who judge the same observations many times.
+///
+/// # Errors
+/// A sentence, when the kernel does not boot, a guest is lost or a trial cannot be carried out.
+pub fn record(plan: &Plan, trials: u64) -> Result<(Traits, Vec<Recorded>), String> {
+    let Some(kernel) = plan.kernels.first() else { return Err("no kernel was named".into()) };
+    let (sender, _events) = mpsc::channel();
+    let source = source::Source::new(plan);
+    leg::Leg::new(plan, kernel, &source, &AtomicBool::new(false), &sender).record(trials)
 }
 
 /// Carries a plan out. `stop` ends it early, with what there is. Gives what the trials reached.

@@ -1,7 +1,7 @@
 //! Every property, by name.
 
 use crate::trial::{Isolation, Property, Trial};
-use crate::{checker, compilers, forbidden, inherit, interpreter, stacking, strict};
+use crate::{attach, chain, checker, compilers, data, forbidden, inherit, interpreter, stacking, strict};
 use proptest::prelude::*;
 
 /// What holds for every experiment, generated or not: the kernel does what the model says. For
@@ -21,10 +21,12 @@ pub fn all() -> &'static [Property] {
     &[
         checker::CHECKER,
         interpreter::INTERPRETER,
-        interpreter::DATA,
+        data::DATA,
         stacking::STACKING,
         inherit::INHERIT,
         forbidden::FORBIDDEN,
+        attach::ATTACH,
+        chain::CHAIN,
         compilers::COMPILERS,
         strict::STRICT,
     ]

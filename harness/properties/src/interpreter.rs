@@ -1,11 +1,10 @@
 //! What filters say of a call is what becomes of it.
 
-use crate::script::{RECORD, behind_guard, install, steps};
+use crate::script::{behind_guard, install, steps};
 use crate::trial::{Isolation, Property, Trial};
-use atlas_model::arbitrary::{call, program, stack};
-use atlas_model::bpf::{Filter, op};
-use atlas_model::experiment::{Call, Op};
-use atlas_model::{Action, Insn};
+use atlas_model::arbitrary::{call, stack};
+use atlas_model::bpf::Filter;
+use atlas_model::experiment::{Call, Disposition, Op};
 use proptest::prelude::*;
 
 pub(crate) const INTERPRETER: Property = Property {
@@ -18,38 +17,39 @@ pub(crate) const INTERPRETER: Property = Property {
     statement: |_, _| Vec::new(),
 };
 
-pub(crate) const DATA: Property = Property {
-    name: "data",
-    about: "Every bit of SECCOMP_RET_DATA reaches user space as the program computed it, compiled or interpreted.",
-    isolation: Isolation::Shared,
-    share: 150,
-    strategy: traps,
-    statement: |_, _| Vec::new(),
-};
-
 /// The calls run where the filters let them, so they are harmless ones, made beside calls that the
 /// last filter has a word for and [`marked`](crate::script::marked) keeps from running.
 fn stacks() -> BoxedStrategy<Trial> {
-    let own = (stack::stack_and_calls(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.9)).prop_map(
-        |((filters, calls), record, block, guarded)| {
+    let handling = prop::sample::select(vec![
+        Disposition::Record,
+        Disposition::Record,
+        Disposition::Default,
+        Disposition::Ignore,
+    ]);
+    let block = prop::bool::weighted(0.2);
+    let own = (stack::stack_and_calls(), handling.clone(), block, prop::bool::weighted(0.9)).prop_map(
+        |((filters, calls), handling, block, guarded)| {
             let mut all = vec![crate::script::marked()];
             all.extend(filters.into_iter().rev());
-            experiment(all, calls, record, block && record, guarded)
+            experiment(all, calls, handling, block, guarded)
         },
     );
-    let harmless = (stack::stack(), prop::collection::vec(call::harmless(), 1..6), any::<bool>()).prop_map(
-        |(filters, calls, record)| {
-            experiment(filters.into_iter().rev().collect(), calls, record, false, true)
+    let harmless = (stack::stack(), prop::collection::vec(call::harmless(), 1..6), handling).prop_map(
+        |(filters, calls, handling)| {
+            experiment(filters.into_iter().rev().collect(), calls, handling, false, true)
         },
     );
     prop_oneof![2 => own, 1 => harmless].boxed()
 }
 
-fn experiment(filters: Vec<Filter>, calls: Vec<Call>, record: bool, block: bool, guarded: bool) -> Trial {
-    let mut ops = Vec::new();
-    if record {
-        ops.push(RECORD);
-    }
+fn experiment(
+    filters: Vec<Filter>,
+    calls: Vec<Call>,
+    handling: Disposition,
+    block: bool,
+    guarded: bool,
+) -> Trial {
+    let mut ops = vec![Op::Sigsys(handling)];
     if block {
         ops.push(Op::MaskSigsys { block: true });
     }
@@ -58,23 +58,4 @@ fn experiment(filters: Vec<Filter>, calls: Vec<Call>, record: bool, block: bool,
     );
     ops.extend(calls.into_iter().map(Op::Call));
     steps(ops).into()
-}
-
-/// Programs whose constants say TRAP, the one action whose data comes back whole: `si_errno`.
-fn traps() -> BoxedStrategy<Trial> {
-    let trap = |insn: Insn| match insn.code {
-        op::RET_K => Insn { k: Action::Trap(insn.k as u16).word(), ..insn },
-        _ => insn,
-    };
-    program::valid()
-        .prop_flat_map(move |filter| {
-            let filter = Filter(filter.iter().copied().map(trap).collect());
-            let calls = prop::collection::vec(call::near_program(&filter), 1..8);
-            (Just(filter), calls)
-        })
-        .prop_map(|(filter, calls)| {
-            let ops = [RECORD, install(crate::script::marked()), install(behind_guard(&filter))];
-            steps(ops.into_iter().chain(calls.into_iter().map(Op::Call))).into()
-        })
-        .boxed()
 }

@@ -6,9 +6,12 @@
 //! properties serve `cargo test`, `atlas fuzz` and the mutants of the model.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod catalogue;
+mod chain;
 mod checker;
 mod compilers;
+mod data;
 mod forbidden;
 mod inherit;
 mod interpreter;

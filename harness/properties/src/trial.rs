@@ -23,6 +23,12 @@ pub struct Property {
     pub statement: fn(&Trial, &[Observation]) -> Vec<Difference>,
 }
 
+impl std::fmt::Debug for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Property").field(&self.name).finish()
+    }
+}
+
 /// What keeps experiments apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {

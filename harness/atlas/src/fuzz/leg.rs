@@ -4,7 +4,7 @@ use super::ask::{Came, Nobody};
 use super::finding::{Finding, Kind};
 use super::shrink::{Smallest, between};
 use super::source::{Generators, Source};
-use super::{Budget, Event, Plan, Tally};
+use super::{Budget, Event, Plan, Recorded, Tally};
 use crate::results::Jit;
 use crate::run::{FirstBoot, first_boot};
 use atlas_model::experiment::Op;
@@ -23,6 +23,9 @@ const MOST_LOST: u64 = 60;
 const SHRUNK: u64 = 2;
 /// Trials of one round over all properties.
 const ROUND: u64 = 500;
+
+/// Trials, and for each its outcomes.
+type Carried = (Vec<Arc<Trial>>, Vec<Vec<Came>>);
 
 /// One kernel's part of a fuzz run.
 pub(super) struct Leg<'a> {
@@ -79,15 +82,45 @@ impl<'a> Leg<'a> {
         BootOptions { accelerator: self.plan.accelerator.clone(), ..BootOptions::default() }
     }
 
-    pub(super) fn walk(mut self) {
-        let FirstBoot { machine, traits, .. } = match first_boot(self.kernel, &self.boot_options()) {
-            Ok(booted) => booted,
-            Err(why) => return self.not_run(why),
-        };
+    /// Boots the kernel and asks its probes.
+    fn boot(&mut self) -> Result<(), String> {
+        let FirstBoot { machine, traits, .. } = first_boot(self.kernel, &self.boot_options())?;
         self.traits = traits;
         self.release.clone_from(&machine.hello().release);
-        self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
         self.machine = Some(machine);
+        Ok(())
+    }
+
+    /// Carries the plan's trials out and gives what was seen, unjudged.
+    pub(super) fn record(mut self, trials: u64) -> Result<(Traits, Vec<Recorded>), String> {
+        self.boot()?;
+        let mut recorded = Vec::new();
+        for index in 0..self.plan.properties.len() {
+            let numbers = self.plan.first..self.plan.first + part(&self.plan.properties, index, trials);
+            let Ok((trials, came)) = self.carry(index, numbers) else {
+                return Err(format!("the guest was lost {} times", self.tally.lost));
+            };
+            for (trial, came) in trials.into_iter().zip(came) {
+                for came in came {
+                    let Came::Seen(seen) = came else {
+                        return Err(format!("a trial was not carried out: {came:?}"));
+                    };
+                    recorded.push(Recorded {
+                        property: self.plan.properties[index],
+                        trial: Arc::clone(&trial),
+                        seen,
+                    });
+                }
+            }
+        }
+        Ok((self.traits, recorded))
+    }
+
+    pub(super) fn walk(mut self) {
+        if let Err(why) = self.boot() {
+            return self.not_run(why);
+        }
+        self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
         if !self.traits.has(Feature::ModeFilter) {
             return self.not_run("the kernel has no filters, as its probe says".into());
         }
@@ -139,19 +172,10 @@ impl<'a> Leg<'a> {
     fn batch(&mut self, index: usize, numbers: std::ops::Range<u64>) -> Result<(), Nobody> {
         let property = self.plan.properties[index];
         let first = numbers.start;
-        let trials = self.source.trials(&self.generators, index, numbers);
-        let plain: Vec<&Trial> = trials.iter().map(Arc::as_ref).collect();
-        let start = Instant::now();
-        let mut came: Vec<Vec<Came>> = vec![Vec::new(); trials.len()];
         let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
-        for &jit in settings {
-            for (all, one) in came.iter_mut().zip(self.carry_out(property, &plain, jit)?) {
-                all.push(one);
-            }
-        }
-        self.tally.busy += start.elapsed();
+        let (trials, came) = self.carry(index, numbers)?;
         *self.tally.judged.entry(property.name).or_default() += trials.len() as u64;
-        for (number, (trial, came)) in (first..).zip(plain.iter().zip(&came)) {
+        for (number, (trial, came)) in (first..).zip(trials.iter().zip(&came)) {
             self.note_accepted(trial, came);
             let Some((kind, settings)) = self.broken(property, trial, came, settings) else { continue };
             let count = self.tally.broken.entry(property.name).or_default();
@@ -162,6 +186,21 @@ impl<'a> Leg<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Carries trials of one property out under every JIT setting: for each trial one outcome a setting.
+    fn carry(&mut self, index: usize, numbers: std::ops::Range<u64>) -> Result<Carried, Nobody> {
+        let trials = self.source.trials(&self.generators, index, numbers);
+        let plain: Vec<&Trial> = trials.iter().map(Arc::as_ref).collect();
+        let start = Instant::now();
+        let mut came: Vec<Vec<Came>> = vec![Vec::new(); trials.len()];
+        for &jit in self.plan.jit.settings(self.traits.has(Feature::JitToggle)) {
+            for (all, one) in came.iter_mut().zip(self.carry_out(self.plan.properties[index], &plain, jit)?) {
+                all.push(one);
+            }
+        }
+        self.tally.busy += start.elapsed();
+        Ok((trials, came))
     }
 
     /// Whether a trial's outcomes under these JIT settings break its property, and under which they do.
