@@ -19,6 +19,8 @@ pub struct Slot {
     value: AtomicI64,
     traps: AtomicU32,
     trap: [Trap; MAX_TRAPS],
+    messages: AtomicU32,
+    message: [AtomicU32; MAX_TRAPS],
 }
 
 /// One handler run.
@@ -73,6 +75,7 @@ impl Board {
             slot.reached.store(0, SeqCst);
             slot.returned.store(0, SeqCst);
             slot.traps.store(0, SeqCst);
+            slot.messages.store(0, SeqCst);
         }
         for task in 0..MAX_TASKS {
             tid_word(task as u8).store(0, SeqCst);
@@ -170,6 +173,16 @@ impl Board {
         }
     }
 
+    /// The tracer was told this during the step whose turn it is.
+    pub fn told(&self, message: u32) {
+        let Some(slot) = self.slots.get(self.turn()) else { return };
+        let index = slot.messages.load(SeqCst) as usize;
+        if let Some(word) = slot.message.get(index) {
+            word.store(message, SeqCst);
+            slot.messages.store(index as u32 + 1, SeqCst);
+        }
+    }
+
     /// What a step returned, if it has.
     #[must_use]
     pub fn returned(&self, step: usize) -> Option<i64> {
@@ -182,9 +195,11 @@ impl Board {
     pub fn seen(&self, step: usize) -> StepSeen {
         let slot = &self.slots[step];
         let traps = (slot.traps.load(SeqCst) as usize).min(MAX_TRAPS);
+        let messages = (slot.messages.load(SeqCst) as usize).min(MAX_TRAPS);
         StepSeen {
             reached: slot.reached.load(SeqCst) != 0,
             returned: self.returned(step),
+            traced: slot.message[..messages].iter().map(|word| word.load(SeqCst)).collect(),
             traps: slot.trap[..traps]
                 .iter()
                 .map(|trap| Sigsys {

@@ -15,6 +15,7 @@ pub mod supervise;
 pub mod sweep;
 pub mod sys;
 pub mod task;
+mod tracer;
 mod world;
 
 pub use stage::Stage;

@@ -3,7 +3,7 @@
 
 use crate::board::{board, tid_word};
 use crate::world::{self, Watch};
-use crate::{memory, resume, sys, task};
+use crate::{memory, resume, sys, task, tracer};
 use atlas_model::experiment::{Experiment, FORK_FLAGS, MAX_STEPS, MAX_TASKS, Op, SHARES, TaskId, layout};
 use atlas_model::observation::{End, Observation, TaskSeen};
 use core::sync::atomic::Ordering::SeqCst;
@@ -41,6 +41,8 @@ pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Res
             sys::prepare_descriptors(close);
             if experiment.watch {
                 world::furnish();
+            }
+            if gated(experiment) {
                 board().wait_at_gate();
             }
             task::run(experiment, 0)
@@ -55,10 +57,12 @@ pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Res
 /// 5.16 a core dump, even an empty one, ends every process of the same memory (fs/coredump.c zap_threads).
 ///
 /// # Errors
-/// As for [`carry_out`], and for an experiment that is watched or executes an image.
+/// As for [`carry_out`], and for an experiment that is watched or traced, or executes an image.
 pub fn carry_out_shared(experiment: &Experiment, limit: Duration) -> Result<Observation, String> {
-    if experiment.watch || experiment.steps.iter().any(|step| step.op == Op::Exec) {
-        return Err("an experiment that is watched or executes an image needs memory of its own".into());
+    if gated(experiment) || experiment.steps.iter().any(|step| step.op == Op::Exec) {
+        return Err(
+            "an experiment that is watched or traced, or executes an image, needs memory of its own".into()
+        );
     }
     follow(experiment, limit, false, task::start_shared)
 }
@@ -84,12 +88,19 @@ fn follow(
         return Err(format!("the first task could not be made: errno {}", -tid));
     }
     known[0].tid = tid as i32;
-    if let Some(watched) = &mut watched {
+    if gated(experiment) {
         while !board().at_gate() && Instant::now() < deadline {
             sys::pause();
         }
-        watched.before(known[0].tid);
+        if let Some(watched) = &mut watched {
+            watched.before(known[0].tid);
+        }
+        let seized = if experiment.tracer { tracer::seize(known[0].tid) } else { Ok(()) };
         board().open_gate();
+        if let Err(errno) = seized {
+            sys::kill_everything(known.iter().map(|task| task.tid));
+            return Err(format!("the first task could not be traced: errno {}", -errno));
+        }
     }
     let in_time = watch(experiment, &mut known, deadline);
     note_made(&mut known);
@@ -106,6 +117,11 @@ fn follow(
         sys::kill_everything(known.iter().map(|task| task.tid));
     }
     Ok(observation)
+}
+
+/// Whether the first task has to wait until it was looked at or seized.
+fn gated(experiment: &Experiment) -> bool {
+    experiment.watch || experiment.tracer
 }
 
 /// Says for each task which process it belongs to and which step makes it.
@@ -130,6 +146,9 @@ fn plan(experiment: &Experiment) -> Result<Vec<Known>, String> {
         }
         known.push(Known { leader, made_by: Some(index), ..Known::default() });
     }
+    if experiment.tracer && known.len() > 1 {
+        return Err("a traced experiment has one task".into());
+    }
     Ok(known)
 }
 
@@ -150,7 +169,12 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
             return false;
         }
         sys::wait_for_child_signal(if alone { deadline - now } else { LOOK });
-        while let Some((pid, end)) = sys::reap() {
+        while let Some((pid, status)) = sys::news() {
+            if libc::WIFSTOPPED(status) {
+                tracer::attend(pid, status);
+                continue;
+            }
+            let end = sys::end_of(status);
             // A process may have been made and have ended since the last look.
             note_made(known);
             note_process_end(known, pid, end);

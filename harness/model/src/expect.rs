@@ -45,6 +45,8 @@ pub struct StepExpected {
     pub returned: Option<Value>,
     /// The handler runs that are seen.
     pub traps: Vec<Sigsys>,
+    /// What the tracer is told.
+    pub traced: Vec<u32>,
     /// What decided, for people: a filter's instruction, strict mode, or nothing.
     pub why: String,
 }

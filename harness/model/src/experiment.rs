@@ -147,7 +147,12 @@ pub struct Experiment {
     /// The steps. Step `i + 1` starts when step `i` has returned or its task has ended.
     pub steps: Vec<Step>,
     /// Whether to watch the [`crate::world`] and report what changed in it.
+    #[serde(default)]
     pub watch: bool,
+    /// Whether a tracer is there for `SECCOMP_RET_TRACE` (`PTRACE_O_TRACESECCOMP`), which keeps what it is
+    /// told and lets every call go on. For experiments of one task.
+    #[serde(default)]
+    pub tracer: bool,
 }
 
 impl Experiment {

@@ -23,6 +23,9 @@ pub struct StepSeen {
     pub returned: Option<i64>,
     /// The SIGSYS signals whose handler ran during the step, at most [`MAX_TRAPS`].
     pub traps: Vec<Sigsys>,
+    /// What the tracer was told during the step (`PTRACE_GETEVENTMSG`): the filter's
+    /// `SECCOMP_RET_DATA`, at most [`MAX_TRAPS`] times.
+    pub traced: Vec<u32>,
 }
 
 /// The most handler runs recorded for one step.

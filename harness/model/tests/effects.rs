@@ -101,7 +101,8 @@ fn a_change_that_nobody_expected_is_a_difference() {
     let mut experiment = watched(Some(all(true)));
     Effect::by_name("kill").unwrap().add_to(&mut experiment, 0, Abi::X86_64);
     let expectation = expect(&experiment, &Traits::newest());
-    let step = |value| StepSeen { reached: true, returned: Some(value), traps: Vec::new() };
+    let step =
+        |value| StepSeen { reached: true, returned: Some(value), traps: Vec::new(), traced: Vec::new() };
     let mut seen = Observation {
         steps: vec![step(0), step(-1)],
         tasks: vec![TaskSeen { tid: 7, pid: 7, end: End::Alive }],

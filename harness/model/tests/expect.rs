@@ -90,7 +90,7 @@ fn a_comparison_names_what_differs_and_refuses_another_shape() {
     let experiment = experiment(vec![call(0, GETPPID, [0; 6])]);
     let expectation = expect(&experiment, &Traits::newest());
     let seen = |value| Observation {
-        steps: vec![StepSeen { reached: true, returned: Some(value), traps: Vec::new() }],
+        steps: vec![StepSeen { reached: true, returned: Some(value), traps: Vec::new(), traced: Vec::new() }],
         tasks: vec![TaskSeen { tid: 7, pid: 7, end: End::Alive }],
         world: Vec::new(),
     };

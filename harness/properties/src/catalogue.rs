@@ -1,7 +1,9 @@
 //! Every property, by name.
 
 use crate::trial::{Isolation, Property, Trial};
-use crate::{attach, chain, checker, compilers, data, forbidden, inherit, interpreter, stacking, strict};
+use crate::{
+    attach, chain, checker, compilers, data, forbidden, inherit, interpreter, stacking, strict, traced,
+};
 use proptest::prelude::*;
 
 /// What holds for every experiment, generated or not: the kernel does what the model says. For
@@ -29,6 +31,7 @@ pub fn all() -> &'static [Property] {
         chain::CHAIN,
         compilers::COMPILERS,
         strict::STRICT,
+        traced::TRACED,
     ]
 }
 

@@ -19,6 +19,7 @@ mod judge;
 mod script;
 mod stacking;
 mod strict;
+mod traced;
 mod trial;
 
 pub use catalogue::{REPLAY, all, named};

@@ -63,14 +63,15 @@ impl StepExpected {
             (Some(want), Some(got)) => want.matches(got, tasks),
             _ => false,
         };
-        value && self.reached == seen.reached && self.traps == seen.traps
+        let told = self.traced == seen.traced;
+        value && told && self.reached == seen.reached && self.traps == seen.traps
     }
 
     /// As one line for people.
     #[must_use]
     pub fn to_text(&self) -> String {
         let returned = self.returned.as_ref().map(Value::to_text);
-        step_text(self.reached, returned, &self.traps)
+        step_text(self.reached, returned, &self.traps, &self.traced)
     }
 }
 
@@ -78,18 +79,19 @@ impl StepSeen {
     /// As one line for people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        step_text(self.reached, self.returned.map(value_text), &self.traps)
+        step_text(self.reached, self.returned.map(value_text), &self.traps, &self.traced)
     }
 }
 
-fn step_text(reached: bool, returned: Option<String>, traps: &[Sigsys]) -> String {
+fn step_text(reached: bool, returned: Option<String>, traps: &[Sigsys], traced: &[u32]) -> String {
     if !reached {
         return "not reached".into();
     }
+    let told: String = traced.iter().map(|data| format!("tracer told {data}, then ")).collect();
     let traps: String = traps.iter().map(|trap| format!("{}, then ", trap.to_text())).collect();
     match returned {
-        Some(value) => format!("{traps}returned {value}"),
-        None => format!("{traps}never returned"),
+        Some(value) => format!("{told}{traps}returned {value}"),
+        None => format!("{told}{traps}never returned"),
     }
 }
 

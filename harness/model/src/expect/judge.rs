@@ -20,9 +20,14 @@ const SYS_SECCOMP: i32 = 1;
 /// What seccomp says of a call.
 enum Ruling {
     Run,
-    Kill { process: bool },
+    Kill {
+        process: bool,
+    },
     Strict,
     Trap(u16),
+    /// A tracer is told, then the call runs: since 4.8 the filters are run again, and TRACE counts as
+    /// ALLOW the second time (kernel/seccomp.c __seccomp_filter, recheck_after_trace).
+    Traced(u16),
     Return(i64),
 }
 
@@ -80,6 +85,10 @@ impl Machine<'_> {
     ) -> Came {
         match *ruling {
             Ruling::Run => work(self),
+            Ruling::Traced(data) => {
+                self.step.traced.push(data.into());
+                work(self)
+            }
             Ruling::Return(value) if is(Mutant::ForbiddenActs) => {
                 work(self);
                 Came::Back(Value::Exactly(value))
@@ -171,6 +180,9 @@ impl Machine<'_> {
             Action::UserNotif if self.traits.has(Feature::ActionUserNotif) => {
                 either(Ruling::Return(-errno::ENOSYS), [(Mutant::NotifRuns, Ruling::Run)])
             }
+            Action::Trace(data) if self.experiment.tracer => {
+                Ruling::Traced(either(data, [(Mutant::TraceMessage, 0)]))
+            }
             Action::Trace(_) => Ruling::Return(-errno::ENOSYS),
             Action::Trap(data) => Ruling::Trap(data),
             Action::Errno(data) => {
@@ -218,9 +230,12 @@ impl Machine<'_> {
             args: [0; 6],
         };
         let ruling = either(self.ruling(id, &back), [(Mutant::SigreturnUnfiltered, Ruling::Run)]);
+        if let Ruling::Traced(data) = ruling {
+            self.step.traced.push(data.into());
+        }
         let came = match ruling {
             Ruling::Run if is(Mutant::TrapReturn) => Came::Back(Value::Exactly(-errno::ENOSYS)),
-            Ruling::Run => Came::Back(Value::Exactly(match call.abi {
+            Ruling::Run | Ruling::Traced(_) => Came::Back(Value::Exactly(match call.abi {
                 Abi::I386 => i64::from(call.nr as i32),
                 Abi::X86_64 | Abi::X32 => result,
             })),

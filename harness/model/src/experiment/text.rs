@@ -15,6 +15,9 @@ impl Experiment {
         for (offset, bytes) in &self.memory {
             let _ = writeln!(text, "scratch area, offset {offset:#x}: {} bytes {}", bytes.len(), hex(bytes));
         }
+        if self.tracer {
+            text.push_str("task 0 has a tracer that lets calls go on\n");
+        }
         if self.watch {
             text.push_str("the world is watched\n");
         }

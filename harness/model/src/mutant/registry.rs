@@ -66,6 +66,7 @@ mutants! {
         UnknownKillKind "unknown-kill-kind" "An unknown action ends the thread where it should end the process, and the other way round.";
         KillProcessAsThread "kill-process-as-thread" "KILL_PROCESS ends the thread alone.";
         KillThreadAsProcess "kill-thread-as-process" "KILL_THREAD ends the process.";
+        TraceMessage "trace-message" "A tracer is told 0 instead of the data.";
         TraceRuns "trace-runs" "RET_TRACE without a tracer lets the call run.";
         NotifRuns "notif-runs" "RET_USER_NOTIF without a listener lets the call run.";
         LogRefuses "log-refuses" "RET_LOG answers with ENOSYS.";

@@ -58,6 +58,7 @@ pub(crate) fn witness(mutant: Mutant) -> Option<Script> {
         Mutant::UnknownKillKind => in_thread(&[0x0001_0000]),
         Mutant::KillProcessAsThread => in_thread(&[KILL_PROCESS]),
         Mutant::KillThreadAsProcess => in_thread(&[KILL_THREAD]),
+        Mutant::TraceMessage => words(Script::new().tracer(), &[TRACE | 5]),
         Mutant::TraceRuns => words(Script::new(), &[TRACE]),
         Mutant::NotifRuns => words(Script::new(), &[NOTIF]),
         Mutant::LogRefuses => words(Script::new(), &[LOG]),

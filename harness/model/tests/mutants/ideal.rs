@@ -25,6 +25,7 @@ pub(crate) fn observation(experiment: &Experiment, expected: &Expectation) -> Ob
         reached: step.reached,
         returned: step.returned.as_ref().map(|value| number(value, &tasks)),
         traps: step.traps.clone(),
+        traced: step.traced.clone(),
     };
     let world = expected.world.clone().unwrap_or_default();
     Observation { steps: expected.steps.iter().map(step).collect(), tasks: tasks.clone(), world }

@@ -68,6 +68,11 @@ impl Script {
         self.step(0, Op::Sigsys(disposition))
     }
 
+    pub(crate) fn tracer(mut self) -> Self {
+        self.experiment.tracer = true;
+        self
+    }
+
     pub(crate) fn exec(self) -> Self {
         self.step(0, Op::Exec)
     }
