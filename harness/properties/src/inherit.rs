@@ -70,7 +70,8 @@ fn general() -> BoxedStrategy<Picks> {
 fn synchronised() -> BoxedStrategy<Picks> {
     // One content, so that filters are equal and not the same.
     let same = || Just(Pick::Attach(0, Action::Errno(1), 0));
-    let apart = prop_oneof![4 => same(), 2 => asked(), 1 => called()];
+    let strict = Just(Pick::Ask(317, [0; 6]));
+    let apart = prop_oneof![4 => same(), 2 => asked(), 1 => called(), 1 => strict];
     let before = prop::collection::vec(prop_oneof![same().boxed(), asked()], 0..3);
     let beside = prop::collection::vec((0..3_usize, apart), 0..4);
     let promise = prop::option::of(Just((0, Pick::Ask(157, [38, 1, 0, 0, 0, 0]))));
