@@ -12,5 +12,6 @@ pub mod stub;
 pub mod supervise;
 pub mod sys;
 pub mod task;
+pub mod timed;
 
 pub use stage::Stage;

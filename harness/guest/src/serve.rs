@@ -1,6 +1,7 @@
 //! Requests in, answers out.
 
 use crate::link::Link;
+use crate::measure;
 use atlas_edge::stage::{Stage, end_code};
 use atlas_edge::supervise;
 use atlas_model::observation::End;
@@ -54,6 +55,15 @@ fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
             let limit = Duration::from_millis((*limit_ms).into()).min(LONGEST);
             let close = link.descriptors();
             Response::Ran(items.iter().map(|item| carry_out(item, limit, stage, &close)).collect())
+        }
+        Request::Measure(asked) => {
+            if let Some(on) = asked.jit
+                && let Err(problem) = switch_jit(on)
+            {
+                return Response::Refused(problem);
+            }
+            let limit = Duration::from_millis(asked.limit_ms.into()).min(LONGEST);
+            Response::Measured(measure::carry_out(asked, limit, &link.descriptors()))
         }
     }
 }

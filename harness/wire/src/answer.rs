@@ -50,6 +50,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
                 None => Ok(response),
             }
         }
+        (Request::Measure(asked), Response::Measured(measured)) if asked.can_give(measured) => Ok(response),
         _ => Err(NotAnAnswer::Kind),
     }
 }

@@ -1,6 +1,7 @@
 //! What host and guest say to each other. The host asks, the guest answers once, and keeps no
 //! state between requests.
 
+use crate::{Measure, Measured};
 use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub enum Request {
         /// The work.
         items: Vec<Item>,
     },
+    /// Count instructions.
+    Measure(Measure),
 }
 
 /// One piece of work.
@@ -41,6 +44,8 @@ pub enum Response {
     Ran(Vec<Outcome>),
     /// The request could not be served.
     Refused(String),
+    /// To [`Request::Measure`].
+    Measured(Measured),
 }
 
 /// What a guest says of itself.
