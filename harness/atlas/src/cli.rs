@@ -1,6 +1,7 @@
 //! The command line. Errors are one paragraph on standard error; exit statuses are 0 when nothing
 //! deviates, 1 when something does, 2 for usage and environment.
 
+mod bench;
 mod interrupt;
 mod kernels;
 mod report;
@@ -38,6 +39,8 @@ enum Command {
     Run(run::Args),
     /// Show the results of a run.
     Report(report::Args),
+    /// Count the instructions that filters cost.
+    Bench(bench::Args),
     /// List, fetch, verify, add and remove kernels.
     #[command(subcommand)]
     Kernels(kernels::Command),
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(args),
         Command::Report(args) => report::main(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Kernels(command) => kernels::main(command),
     };
     match done {

@@ -27,6 +27,7 @@ fn help() {
     for (name, arguments) in [
         ("help", ["--help"].as_slice()),
         ("help_run", &["run", "--help"]),
+        ("help_bench", &["bench", "--help"]),
         ("help_report", &["report", "--help"]),
         ("help_kernels", &["kernels", "--help"]),
         ("help_kernels_fetch", &["kernels", "fetch", "--help"]),
@@ -45,6 +46,8 @@ fn errors() {
         &["run", "--kernel", "9.99"],
         &["run", "--jobs", "0"],
         &["run", "--jit", "maybe"],
+        &["bench", "--measure", "no/such"],
+        &["bench", "--filter", "no-such-file"],
         &["report"],
         &["kernels", "remove", "9.99"],
         &["kernels", "add", "no-such-file"],
