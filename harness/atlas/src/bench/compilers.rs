@@ -3,7 +3,9 @@
 //! A [`Policy`] says what is wanted, a [`Compiler`] makes a filter of it. More compilers are more lines in
 //! [`COMPILERS`].
 
+use super::list::{native, seen};
 use atlas_model::abi::syscalls;
+use atlas_model::bpf::{Dialect, run};
 use atlas_model::policy::{Comparison, Condition, Policy, Rule};
 use atlas_model::{Abi, Action, Filter};
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
@@ -157,6 +159,14 @@ pub fn samples() -> Vec<Sample> {
     ]
 }
 
+/// Whether a filter allows a call of the native ABI whose arguments are zero.
+#[must_use]
+pub fn allows(filter: &Filter, call: &str) -> bool {
+    native(call, 0).is_some_and(|call| {
+        Action::from_word(run(filter, &seen(&call), &Dialect::default()).word) == Action::Allow
+    })
+}
+
 /// EPERM.
 fn libc_eperm() -> u16 {
     1
@@ -208,7 +218,6 @@ fn action(action: Action) -> Result<ScmpAction, String> {
 mod tests {
     use super::*;
     use atlas_model::abi::SeccompData;
-    use atlas_model::bpf::{Dialect, run};
 
     #[test]
     fn every_compiler_makes_what_the_policy_means() {
