@@ -8,14 +8,18 @@
 //! are the same whole number: then it is the same in every run. What depends on more than the filter
 //! (allocations, the length of a line in the log, who runs next) is published as a spread.
 
+pub mod against;
+pub mod chart;
 pub mod compilers;
 pub mod filters;
 pub mod fit;
 pub mod list;
+pub mod page;
 pub mod results;
 pub mod run;
 pub mod table;
 pub mod user;
+pub mod weights;
 
 /// What the guests' kernels are told, so that a boot is like every other: no mitigations, whose code
 /// depends on the CPU model, and nothing at random places.

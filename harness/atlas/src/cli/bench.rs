@@ -1,10 +1,12 @@
 //! `atlas bench`.
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run as run_command};
+use crate::bench::compilers::{self, COMPILERS};
 use crate::bench::list::{self, Item, REFERENCE};
-use crate::bench::results::Bench;
+use crate::bench::results::{Bench, SCHEMA};
 use crate::bench::run::{Plan, Step, run};
-use crate::bench::{table, user};
+use crate::bench::weights::{self, Weights};
+use crate::bench::{against, page, table, user};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
 use globset::Glob;
@@ -49,6 +51,19 @@ pub(super) struct Args {
     /// Write JSON, of the schema in docs/bench.schema.json, to a file, or to standard output with -
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write one self-contained page with charts; - is standard output
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Calls as a program makes them, `call count` lines or a table of `strace -c`: say what your filters
+    /// do for them, and what another order of their rules would save
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Earlier JSON to compare with; exit status 1 when a figure is worse
+    #[arg(long, value_name = "OLD.json")]
+    against: Option<PathBuf>,
+    /// By how much a figure has to be worse
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, requires = "against")]
+    fail_over: f64,
     /// No progress
     #[arg(long, short)]
     quiet: bool,
@@ -61,11 +76,14 @@ Examples:
                                                      what a longer filter costs, interpreted
   atlas bench --kernel 7.3 --filter mine.bpf --call read
                                                      your own filter
+  atlas bench --kernel 7.3 --filter mine.bpf --weights strace.txt
+                                                     and which of its rules are used most
+  atlas bench --against old.json --fail-over 2%      for CI
   atlas bench --json - --quiet | jq '.kernels[].legs[].fit'
 
 Figures are instructions that the emulated machine executes: the same in every run, and no measure of
-time. Exit status: 0 measured, 1 a figure that should be exact is not or could not be had, 2 usage or
-environment.";
+time. Exit status: 0 measured, 1 a figure that should be exact is not, could not be had, or
+is worse than before, 2 usage or environment.";
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let mut items = select(&args.measure, !args.filter.is_empty())?;
@@ -82,11 +100,14 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let advice = args.weights.as_deref().map(|file| advise(file, &args.filter)).transpose()?;
+    let old = args.against.as_deref().map(earlier).transpose()?;
     atlas_vm::version()?;
     let store = Store::open()?;
     let kernels = run_command::kernels(&store, &args.kernel)?;
-    if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
-        std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    // Outputs are opened before the work starts, so that a bad path fails at once.
+    for path in [&args.json, &args.html].into_iter().flatten().filter(|path| *path != Path::new("-")) {
+        write(path, "")?;
     }
     let stop = interrupt::watch()?;
     let plan = Plan {
@@ -100,16 +121,80 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
             .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
     };
     let bench = with_progress(&plan, &stop, args.quiet);
-    match args.json.as_deref() {
-        Some(path) if path == Path::new("-") => anstream::print!("{}", bench.to_json()?),
-        Some(path) => std::fs::write(path, bench.to_json()?)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
-        None => anstream::print!("{}", table::table(&bench)),
+    if let Some(path) = &args.json {
+        write(path, &bench.to_json()?)?;
     }
+    if let Some(path) = &args.html {
+        write(path, &page::page(&bench)?)?;
+    }
+    if args.json.is_none() && args.html.is_none() {
+        anstream::print!("{}", table::table(&bench));
+    }
+    if let Some(advice) = advice {
+        anstream::eprint!("{advice}");
+    }
+    let got_worse = old.is_some_and(|old| say_worse(&old, &bench, args.fail_over));
     if stop.load(SeqCst) {
         return Ok(ExitCode::from(ENVIRONMENT));
     }
-    Ok(if is_whole(&bench) { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
+    Ok(if is_whole(&bench) && !got_worse { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>();
+    number.ok().filter(|number| *number >= 0.0).ok_or_else(|| "a number of per cent, such as 2%".into())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        anstream::print!("{text}");
+        return Ok(());
+    }
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+fn earlier(path: &Path) -> Result<Bench, Failure> {
+    let bench: Bench = serde_json::from_str(&read(path)?)
+        .map_err(|error| format!("{} is no JSON of `atlas bench`: {error}", path.display()))?;
+    if bench.schema == SCHEMA {
+        Ok(bench)
+    } else {
+        Err(format!("{} is of version {}, and this is version {SCHEMA}", path.display(), bench.schema).into())
+    }
+}
+
+/// What the filters do for a program's calls: the user's own, or else the samples as libseccomp has them.
+fn advise(file: &Path, own: &[PathBuf]) -> Result<String, Failure> {
+    let weights = Weights::parse(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut named = Vec::new();
+    for path in own {
+        named.push((path.display().to_string(), user::read(path)?));
+    }
+    if own.is_empty() {
+        let (compiler, compile) = COMPILERS[0];
+        let samples = compilers::samples().into_iter();
+        named.extend(
+            samples.filter_map(|it| Some((format!("{}/{compiler}", it.name), compile(&it.policy).ok()?))),
+        );
+    }
+    Ok(named
+        .iter()
+        .map(|(name, filter)| weights::in_words(name, &weights::advise(filter, &weights)))
+        .collect())
+}
+
+/// Says which figures are worse than they were, and whether any is. Nothing to compare is worse, too.
+fn say_worse(old: &Bench, new: &Bench, percent: f64) -> bool {
+    let (worse, compared) = against::worse(old, new, percent);
+    eprintln!("{compared} figures compared, {} of them more than {percent} % worse", worse.len());
+    for one in &worse {
+        eprintln!("  {}: {} -> {} (+{:.2} %)", one.name, one.before, one.now, one.percent());
+    }
+    !worse.is_empty() || compared == 0
 }
 
 /// Whether every figure that should be there is there. An ABI that a kernel does not have is none.
