@@ -45,6 +45,7 @@ fn equal_inputs_give_equal_bytes() {
     assert_same(&one, &other);
     let read: Bench = serde_json::from_str(&one).unwrap();
     assert_eq!(read.kernels[0].problem, None);
+    assert!(!read.kernels[0].legs.is_empty());
     for leg in &read.kernels[0].legs {
         let without: Vec<_> = leg.rows.iter().filter(|row| row.instructions.is_none()).collect();
         assert!(without.is_empty(), "{without:?}");
@@ -70,7 +71,10 @@ fn one_more_instruction_is_seen() {
     };
     more("first", 1);
     more("last", 101);
-    for leg in &bench(items, JitChoice::Both).kernels[0].legs {
+    let bench = bench(items, JitChoice::Both);
+    assert_eq!(bench.kernels[0].problem, None);
+    assert!(!bench.kernels[0].legs.is_empty());
+    for leg in &bench.kernels[0].legs {
         let one = leg.figure("compares/2").unwrap() - leg.figure("compares/1").unwrap();
         let base = leg.figure("compares/100").unwrap();
         assert_eq!(leg.figure("first"), Some(base + one), "{:?}", leg.jit);
@@ -92,6 +96,7 @@ fn what_is_not_measured_says_why() {
         list::behind("broken", vec![filters::compares(1), broken], call, Some(1)),
     ];
     let bench = bench(items, JitChoice::On);
+    assert_eq!(bench.kernels[0].problem, None);
     let notes: Vec<&str> = bench.kernels[0].legs[0].rows[1..].iter().map(|row| row.note.as_str()).collect();
     assert_eq!(
         notes,
