@@ -112,8 +112,8 @@ fn fork(flags: i32) -> i64 {
 }
 
 /// Waits until shortly after a tick of the kernel's clock, so that the next one is as far away as can be
-/// and comes at the same place in every round. Ticks come every 4 ms or less often by a divisor of
-/// [`PERIOD`]; kernels since 6.4 have them at multiples of their period (kernel/time/tick-sched.c
+/// and comes at the same place in every round. Ticks come every 4 ms or less often, by a divisor of
+/// the period here; kernels since 6.4 have them at multiples of their period (kernel/time/tick-sched.c
 /// tick_setup_sched_timer). Idle time passes at once under `-icount`.
 fn settle() {
     const PERIOD: i64 = 20_000_000;

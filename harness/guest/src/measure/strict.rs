@@ -17,6 +17,8 @@ const FIRST: u32 = 4;
 /// The byte that asks for calls, and the one that asks for none.
 const CALLS: u8 = 1;
 const NONE: u8 = 0;
+/// The answer of a task that is not in strict mode.
+const REFUSED: u8 = 2;
 
 pub(super) fn measure(context: &Context<'_>, call: &Call) -> Result<(), Measured> {
     let sheet = context.sheet;
@@ -31,8 +33,10 @@ pub(super) fn measure(context: &Context<'_>, call: &Call) -> Result<(), Measured
         let result = sys::prctl(libc::PR_SET_SECCOMP, [mode, 0, 0, 0]);
         if result < 0 {
             sheet.refuse(0, result);
+            write(answering, REFUSED);
+            fault()
         }
-        while result == 0 {
+        loop {
             let Some(byte) = read(asked) else { fault() };
             for _ in 0..BATCH {
                 // SAFETY: as in `call`.
@@ -40,8 +44,6 @@ pub(super) fn measure(context: &Context<'_>, call: &Call) -> Result<(), Measured
             }
             write(answering, byte);
         }
-        write(answering, 2);
-        fault()
     }
     let span = |byte| {
         settle();
