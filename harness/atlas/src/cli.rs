@@ -1,6 +1,7 @@
 //! The command line. Errors are one paragraph on standard error; exit statuses are 0 when nothing
 //! deviates, 1 when something does, 2 for usage and environment.
 
+mod bench;
 mod fuzz;
 mod interrupt;
 mod kernels;
@@ -46,6 +47,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Show the results of a run.
     Report(report::Args),
+    /// Count the instructions that filters cost.
+    Bench(bench::Args),
     /// List, fetch, verify, add and remove kernels.
     #[command(subcommand)]
     Kernels(kernels::Command),
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::main(&args),
         Command::Fuzz(args) => fuzz::main(args),
         Command::Report(args) => report::main(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Kernels(command) => kernels::main(command),
     };
     match done {

@@ -6,6 +6,7 @@
 //! goes through the same code: [`fold`] turns events into a [`results::Report`], and [`report`]
 //! renders that.
 
+pub mod bench;
 pub mod casefile;
 pub mod cli;
 pub mod event;

@@ -15,6 +15,7 @@ pub mod supervise;
 pub mod sweep;
 pub mod sys;
 pub mod task;
+pub mod timed;
 mod tracer;
 mod world;
 

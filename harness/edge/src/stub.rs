@@ -29,6 +29,10 @@ const _: () = {
     assert!(layout::SWEEP_IP == layout::STUB + SWEEP as u64 + 2);
 };
 
+/// Address of the stub's `syscall`, which a `ret` follows.
+pub(crate) const SYSCALL_ENTRY: u64 = layout::STUB + SYSCALL as u64;
+/// Address of the stub's `int $0x80`, which a `ret` follows.
+pub(crate) const INT80_ENTRY: u64 = layout::STUB + INT80 as u64;
 /// Address of the code that ends a signal handler.
 pub const RESTORER: u64 = layout::STUB + SIGRETURN as u64;
 
@@ -114,16 +118,30 @@ pub fn map() -> Result<(), i64> {
 /// write through, and the stub page must be mapped.
 #[must_use]
 pub unsafe fn call(call: &Call) -> i64 {
+    // SAFETY: passed on to the caller.
+    unsafe { call_or_not(call, true) }
+}
+
+/// As [`call()`]; or the same instructions without the one that enters the kernel, which then do nothing
+/// and give no sensible result. Both take the same way through this code, so that the difference is the
+/// entering instruction and what the kernel does.
+///
+/// # Safety
+/// As [`call()`].
+#[must_use]
+pub unsafe fn call_or_not(call: &Call, enters: bool) -> i64 {
+    // Both entering instructions have two bytes, and a `ret` behind them.
+    let skip = 2 * u64::from(!enters);
     let [a, b, c, d, e, f] = call.args;
     let regs = [call.nr, a, b, c, d, e, f];
     match call.abi {
         Abi::X86_64 | Abi::X32 => {
             // SAFETY: passed on to the caller; the assembly keeps the C calling convention.
-            unsafe { atlas_edge_syscall(&raw const regs, layout::STUB + SYSCALL as u64) }
+            unsafe { atlas_edge_syscall(&raw const regs, SYSCALL_ENTRY + skip) }
         }
         Abi::I386 => {
             // SAFETY: as above.
-            let result = unsafe { atlas_edge_int80(&raw const regs, layout::STUB + INT80 as u64) };
+            let result = unsafe { atlas_edge_int80(&raw const regs, INT80_ENTRY + skip) };
             // The i386 entry returns a 32-bit value; kernels differ in whether they extend it.
             i64::from(result as i32)
         }
@@ -140,6 +158,17 @@ pub(crate) unsafe fn call_for_sweep(nr: i64, args: [u64; 6]) -> i64 {
     let regs = [nr as u64, a, b, c, d, e, f];
     // SAFETY: passed on to the caller; the assembly keeps the C calling convention.
     unsafe { atlas_edge_syscall(&raw const regs, layout::STUB + SWEEP as u64) }
+}
+
+/// Gives SIGSYS a handler that returns at once.
+pub fn handle_by_nothing() {
+    extern "C" fn nothing(_: i32, _: *const libc::siginfo_t, _: *const libc::c_void) {}
+    /// `struct sigaction` as the kernel has it (arch/x86/include/uapi/asm/signal.h).
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let action: [u64; 4] = [nothing as *const () as u64, libc::SA_SIGINFO as u64 | SA_RESTORER, RESTORER, 0];
+    let pointer = action.as_ptr() as u64;
+    // SAFETY: the action lives until the call returns; the handler touches nothing.
+    let _ = unsafe { sys::raw(libc::SYS_rt_sigaction, [libc::SIGSYS as u64, pointer, 0, 8, 0, 0]) };
 }
 
 /// Prepares a new thread's stack so that the stub's `ret` lands in the thread's main function.

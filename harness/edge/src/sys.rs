@@ -300,7 +300,7 @@ pub fn kill_everything(pids: impl Iterator<Item = i32>) {
 }
 
 /// Gives the calling process the descriptors that experiments refer to, and closes others.
-pub(crate) fn prepare_descriptors(close: &[i32]) {
+pub fn prepare_descriptors(close: &[i32]) {
     let shut = |fd: i32| {
         let _ = number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
     };

@@ -5,6 +5,7 @@
 //! requests. Started by hand outside a guest it says so and ends.
 
 mod link;
+mod measure;
 mod serve;
 mod setup;
 

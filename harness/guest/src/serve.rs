@@ -1,6 +1,7 @@
 //! Requests in, answers out.
 
 use crate::link::Link;
+use crate::measure;
 use atlas_edge::stage::{Stage, end_code};
 use atlas_edge::{supervise, sys};
 use atlas_model::observation::End;
@@ -64,6 +65,14 @@ fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
                 Ok(swept) => Response::Swept(swept),
                 Err(problem) => Response::Refused(problem),
             }
+        }
+        Request::Measure(asked) => {
+            if let Some(on) = asked.jit
+                && let Err(problem) = switch_jit(on)
+            {
+                return Response::Refused(problem);
+            }
+            Response::Measured(measure::carry_out(asked, bounded(asked.limit_ms), &link.descriptors()))
         }
     }
 }

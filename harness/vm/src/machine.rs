@@ -31,6 +31,9 @@ pub struct BootOptions {
     pub append: Vec<String>,
     /// Whether to offer the shared window. Without it everything goes over the frame line.
     pub window: bool,
+    /// Whether the guest's clocks count instructions: its time-stamp counter goes up by one with each.
+    /// Needs emulation.
+    pub icount: bool,
     /// How long a boot may take on one CPU model.
     pub limit: Duration,
     /// CPU models, in QEMU's words, in the order they are tried.
@@ -45,6 +48,7 @@ impl Default for BootOptions {
             accelerator: Accelerator::tcg(),
             append: Vec::new(),
             window: true,
+            icount: false,
             limit: Duration::from_secs(60),
             cpus: CPUS.map(String::from).to_vec(),
             qemu: qemu::PROGRAM.into(),
@@ -122,6 +126,7 @@ impl Machine {
             kernel: image,
             command_line: &words.join(" "),
             accelerator: options.accelerator.name(),
+            icount: options.icount,
             cpu,
         };
         let (qemu, lines) = Qemu::start(&plan, archive, window.as_ref())?;

@@ -13,7 +13,7 @@ pub enum NotAnAnswer {
     /// It is no message at all.
     #[error(transparent)]
     Message(#[from] NotAMessage),
-    /// A message, but no answer to this kind of request.
+    /// A message, but no answer to this kind of request, or to this measurement.
     #[error("the answer is of another kind than the request")]
     Kind,
     /// More or fewer outcomes than items.
@@ -40,7 +40,8 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
     let counted = match request {
         Request::Run { items, .. } => Some((RAN, items.len())),
         Request::Sweep { .. } => Some((SWEPT, sweep::COUNT)),
-        Request::Hello => None,
+        // What these answers hold is bounded by their types.
+        Request::Hello | Request::Measure(_) => None,
     };
     if let Some((variant, asked)) = counted
         && let Some(got) = claimed(variant, payload)
@@ -59,6 +60,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
                 None => Ok(response),
             }
         }
+        (Request::Measure(asked), Response::Measured(measured)) if asked.can_give(measured) => Ok(response),
         _ => Err(NotAnAnswer::Kind),
     }
 }
@@ -134,6 +136,19 @@ mod tests {
         let payload = encode(&Response::Refused("no".into())).unwrap();
         assert!(decode_answer(&asked(2), &payload).is_ok());
         assert!(decode_answer(&Request::Hello, &payload).is_ok());
+    }
+
+    #[test]
+    fn figures_of_rounds_nobody_asked_for_are_no_answer() {
+        use crate::measure::{Distribution, Measure, Measured, Subject};
+        use atlas_model::{Filter, experiment::Via};
+        let subject = Subject::Load { filter: Filter(vec![]), via: Via::Prctl, threads: 1 };
+        let asked = Request::Measure(Measure { jit: None, limit_ms: 1, rounds: 2, subject });
+        let of = |figures| Measured::Counted { instructions: Distribution::of(figures), returned: 0 };
+        let payload = |measured| encode(&Response::Measured(measured)).unwrap();
+        assert!(decode_answer(&asked, &payload(of(vec![1, 2]))).is_ok());
+        assert!(matches!(decode_answer(&asked, &payload(of(vec![1, 2, 3]))), Err(NotAnAnswer::Kind)));
+        assert!(matches!(decode_answer(&asked, &ran(vec![])), Err(NotAnAnswer::Kind)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What host and guest say to each other. The host asks, the guest answers once, and keeps no
 //! state between requests.
 
+use crate::{Measure, Measured};
 use atlas_model::sweep::{Sweep, Swept};
 use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub enum Request {
         /// The work.
         sweep: Sweep,
     },
+    /// Count instructions.
+    Measure(Measure),
 }
 
 /// One piece of work.
@@ -56,6 +59,8 @@ pub enum Response {
     Refused(String),
     /// To [`Request::Sweep`]: one answer a call.
     Swept(Swept),
+    /// To [`Request::Measure`].
+    Measured(Measured),
 }
 
 /// What a guest says of itself.

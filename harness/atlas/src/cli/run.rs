@@ -169,6 +169,7 @@ pub(super) fn status(report: &Report) -> ExitCode {
     if fails || missing || !report.complete { ExitCode::from(DEVIATES) } else { ExitCode::SUCCESS }
 }
 
+/// The kernels that are wanted, oldest first, with unique names; the default ones where none is.
 pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
     let mut kernels = if wanted.is_empty() {
         store.default_kernels()?

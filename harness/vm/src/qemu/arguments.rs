@@ -23,6 +23,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) command_line: &'a str,
     /// `tcg` or `kvm`.
     pub(crate) accelerator: &'a str,
+    /// Whether its clocks count instructions.
+    pub(crate) icount: bool,
     /// The CPU model.
     pub(crate) cpu: &'a str,
 }
@@ -51,6 +53,10 @@ pub(crate) fn command(plan: &Plan<'_>, handed: &Handed) -> Command {
         .args(["-initrd", &format!("/proc/self/fd/{initramfs}"), "-append", plan.command_line])
         .args(["-chardev", &format!("socket,id=console,fd={console}"), "-serial", "chardev:console"])
         .args(["-chardev", &format!("socket,id=frames,fd={frames}"), "-serial", "chardev:frames"]);
+    if plan.icount {
+        // One instruction is one nanosecond of the guest's time, and idle time passes at once.
+        command.args(["-icount", "shift=0,sleep=off"]);
+    }
     match window {
         Some(window) => command
             .args(["-m", &(MEMORY + WINDOW).to_string()])
