@@ -101,11 +101,16 @@ pub(crate) struct Caller {
 impl Caller {
     /// Starts a child that calls getppid with this argument.
     pub(crate) fn start(stage: &Stage, listener: i32, argument: u64) -> Self {
+        Self::start_with(stage, listener, move |_| sys::number(libc::SYS_getppid, [argument, 0, 0, 0, 0, 0]))
+    }
+
+    /// Starts a child that makes a call of its own kind.
+    pub(crate) fn start_with(stage: &Stage, listener: i32, call: impl FnOnce(&Stage) -> i64) -> Self {
         // SAFETY: a shared page, zeroed; an atomic takes any bits.
         let got = unsafe { &*tracee::shared().cast::<AtomicI64>() };
-        let pid = stage.start(|_| {
-            let _ = sys::number(libc::SYS_close, [listener as u64, 0, 0, 0, 0, 0]);
-            got.store(sys::number(libc::SYS_getppid, [argument, 0, 0, 0, 0, 0]), SeqCst);
+        let pid = stage.start(|stage| {
+            sys::close(listener);
+            got.store(call(stage), SeqCst);
         });
         Self { pid, got }
     }

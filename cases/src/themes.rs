@@ -11,6 +11,7 @@ pub mod inherit;
 mod kill;
 mod limits;
 pub(crate) mod notify;
+mod notify_caller;
 mod privilege;
 pub(crate) mod proc;
 mod programs;
@@ -41,6 +42,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     inherit::CASES,
     tsync::CASES,
     notify::CASES,
+    notify_caller::CASES,
     ptrace::CASES,
     proc::CASES,
     programs::CASES,
