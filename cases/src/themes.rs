@@ -12,6 +12,9 @@ mod kill;
 mod limits;
 pub(crate) mod notify;
 mod notify_caller;
+pub(crate) mod notify_end;
+pub(crate) mod notify_fd;
+mod notify_tasks;
 mod privilege;
 pub(crate) mod proc;
 mod programs;
@@ -43,6 +46,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     tsync::CASES,
     notify::CASES,
     notify_caller::CASES,
+    notify_fd::CASES,
+    notify_tasks::CASES,
+    notify_end::CASES,
     ptrace::CASES,
     proc::CASES,
     programs::CASES,

@@ -3,7 +3,7 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
-use crate::themes::{notify, proc, ptrace};
+use crate::themes::{notify, notify_end, notify_fd, proc, ptrace};
 use atlas_model::bpf::{self, Insn, op};
 use atlas_model::experiment::{Program, Via};
 use atlas_model::observation::Observation;
@@ -137,6 +137,9 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
             Choreography(notify::observe_order, |facts| Some(fact(facts, "received first")? == 2))
         }
         Quirk::ZombieHoldsFilter => Choreography(stages::zombie, |facts| Some(fact(facts, "hung up")? == 0)),
+        Quirk::RecvWaitsForNobody => {
+            Choreography(notify_end::observe_nobody, |facts| Some(fact(facts, "receive")? == 1))
+        }
         Quirk::NumberHighBitsRefused => {
             Experiment(|| script().number(1 << 32 | 110, []).done(), |seen| Some(last(seen)? == -38))
         }
@@ -155,6 +158,13 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::TsyncTraceBypass => {
             Choreography(ptrace::observe_parked, |facts| Some(fact(facts, "parked call was filtered")? == 0))
         }
+        Quirk::AddfdSendLost => Choreography(notify_fd::observe_interrupted, |facts| {
+            match (fact(facts, "add and send")?, fact(facts, "caller got")?) {
+                (-4, 0) => Some(true),
+                (-4, _) => Some(false),
+                _ => None,
+            }
+        }),
         Quirk::UretprobeExempt => {
             Experiment(|| number(335), |seen| if_attached(seen, last(seen) != Some(-7)))
         }
