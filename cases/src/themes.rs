@@ -8,6 +8,7 @@ mod checker;
 mod errno;
 mod errors;
 pub mod inherit;
+mod inspect;
 mod kill;
 mod limits;
 pub(crate) mod notify;
@@ -21,7 +22,9 @@ mod programs;
 pub(crate) mod ptrace;
 mod runner;
 mod stacking;
+mod stops;
 mod strict;
+mod tracer;
 mod trap;
 mod tsync;
 
@@ -50,6 +53,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     notify_tasks::CASES,
     notify_end::CASES,
     ptrace::CASES,
+    tracer::CASES,
+    stops::CASES,
+    inspect::CASES,
     proc::CASES,
     programs::CASES,
     runner::CASES,
