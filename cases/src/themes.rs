@@ -21,9 +21,11 @@ pub(crate) mod proc;
 mod programs;
 pub(crate) mod ptrace;
 mod runner;
+mod signals;
 mod stacking;
 mod stops;
 mod strict;
+mod threads;
 mod tracer;
 mod trap;
 mod tsync;
@@ -47,6 +49,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     abi::CASES,
     inherit::CASES,
     tsync::CASES,
+    threads::CASES,
     notify::CASES,
     notify_caller::CASES,
     notify_fd::CASES,
@@ -56,6 +59,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     tracer::CASES,
     stops::CASES,
     inspect::CASES,
+    signals::CASES,
     proc::CASES,
     programs::CASES,
     runner::CASES,
