@@ -11,6 +11,7 @@ pub mod inherit;
 mod inspect;
 mod kill;
 mod limits;
+mod logging;
 pub(crate) mod notify;
 mod notify_caller;
 pub(crate) mod notify_end;
@@ -29,6 +30,7 @@ mod threads;
 mod tracer;
 mod trap;
 mod tsync;
+pub(crate) mod uprobe;
 
 use crate::Case;
 
@@ -61,6 +63,8 @@ pub(crate) const ALL: &[&[Case]] = &[
     inspect::CASES,
     signals::CASES,
     proc::CASES,
+    logging::CASES,
+    uprobe::CASES,
     programs::CASES,
     runner::CASES,
 ];

@@ -4,6 +4,7 @@ use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
 use crate::script::{FD_READ, SCRATCH};
+use crate::themes::uprobe;
 use atlas_model::experiment::Disposition;
 use atlas_model::traits::Feature;
 use atlas_model::{Abi, Action, Experiment, bpf};
@@ -144,6 +145,9 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
             || script().by(Abi::X32).call("getppid", []).done(),
             |seen| Some(last(seen) == Some(1)),
         ),
+        Feature::UprobeEvents => Choreography(uprobe::observe_made, |facts| {
+            Some(fact(facts, "entry")? == 0 && fact(facts, "return")? == 0)
+        }),
         Feature::StatusSeccomp => {
             Choreography(stages::status_seccomp, |facts| Some(fact(facts, "mode")? == 0))
         }
