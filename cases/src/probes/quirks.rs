@@ -161,7 +161,8 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::AddfdSendLost => Choreography(notify_fd::observe_interrupted, |facts| {
             match (fact(facts, "add and send")?, fact(facts, "caller got")?) {
                 (-4, 0) => Some(true),
-                (-4, _) => Some(false),
+                // Or SEND is no flag here, which nothing can be lost by.
+                (-4 | -22, _) => Some(false),
                 _ => None,
             }
         }),

@@ -286,6 +286,8 @@ pub(crate) fn observe_interrupted(stage: &Stage) {
     // to wait for it.
     waiting::until(|| matches!(waiting::state(caller.pid), 'S' | 'Z'));
     stage.fact("again", ask.to(fd));
+    // Whoever waits even now gets ENOSYS from this.
+    sys::close(fd);
     stage.fact("caller got", caller.got());
 }
 

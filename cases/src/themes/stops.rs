@@ -96,6 +96,30 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("call returned", 4711), is("end", 0)],
     ),
     staged(
+        "ptrace::entry_skipped_with_errno",
+        "The tracer's result may be an errno.",
+        &[Feature::PtraceSyscallInfo],
+        |stage| {
+            entry_stop(stage, Action::KillThread, GETPPID, |regs| {
+                (regs.orig_rax, regs.rax) = (SKIP, -3_i64 as u64);
+            });
+        },
+        |_: &Traits| vec![is("call returned", -3), is("end", 0)],
+    ),
+    staged(
+        "ptrace::entry_redirected_to_killed",
+        "A number put in at the entry may be one that is killed; before 4.8 it ran.",
+        NEEDS,
+        |stage| entry_stop(stage, Action::KillThread, GETTID, |regs| regs.orig_rax = GETPPID),
+        |traits: &Traits| {
+            if traits.shows(Quirk::TraceNoRecheck) {
+                vec![is("call returned its parent", 1), is("end", 0)]
+            } else {
+                vec![is("end", 1031)]
+            }
+        },
+    ),
+    staged(
         "ptrace::entry_of_a_killed_call",
         "A call that is killed stops at its entry before it is.",
         &[Feature::PtraceSyscallInfo],

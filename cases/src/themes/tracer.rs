@@ -79,6 +79,31 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     staged(
+        "ptrace::kill_over_trace",
+        "A call that one filter kills and a newer one traces is killed before the tracer sees it.",
+        NEEDS,
+        |stage| {
+            let filters = vec![on("getppid", Action::KillThread), on("getppid", Action::Trace(1))];
+            let pid = calling(stage, TRACE_SECCOMP, filters, GETPPID);
+            stage.fact("end without a stop", end(pid));
+        },
+        |_: &Traits| vec![is("end without a stop", 1031)],
+    ),
+    staged(
+        "ptrace::negative_numbers_behind_a_trace",
+        "Numbers -1 and -101 that a filter traces stop, and are ENOSYS when the tracer lets them go.",
+        NEEDS,
+        observe_negative_traced,
+        |_: &Traits| vec![is("-1", ENOSYS), is("-101", ENOSYS), is("stops", 2)],
+    ),
+    staged(
+        "ptrace::restart_syscall_is_traced",
+        "A tracer is told of restart_syscall by its own number when a stopped sleep goes on.",
+        NEEDS,
+        observe_restart,
+        |_: &Traits| vec![is("number", 219), is("the sleep returned", -9)],
+    ),
+    staged(
         "ptrace::option_is_needed",
         "A tracer that did not ask for the event is none: ENOSYS.",
         NEEDS,
@@ -246,4 +271,42 @@ fn observe_killed(stage: &Stage) {
     // SAFETY: room for one byte, which lives until the call returns.
     let read = unsafe { sys::raw(libc::SYS_read, [reader as u64, byte.as_mut_ptr() as u64, 1, 0, 0, 0]) };
     stage.fact("bytes written", read);
+}
+
+fn observe_negative_traced(stage: &Stage) {
+    use atlas_model::bpf;
+    // Every number from the highest bit on.
+    let negative = bpf::jge(1 << 31, 0, 1);
+    let filter = vec![bpf::ld(0), negative, bpf::ret(Action::Trace(1)), bpf::ret(Action::Allow)];
+    let pid = tracee::start(stage, TRACE_SECCOMP, move |stage| {
+        let _ = sys::no_new_privs();
+        let _ = sys::install_by_prctl(&Filter(filter));
+        stage.fact("-1", sys::number(-1, [0; 6]));
+        stage.fact("-101", sys::number(-101, [0; 6]));
+    });
+    let mut stops = 0;
+    while tracee::resume(pid, libc::PTRACE_CONT) >> 16 == 7 {
+        stops += 1;
+    }
+    stage.fact("stops", stops);
+}
+
+fn observe_restart(stage: &Stage) {
+    let filter = on("restart_syscall", Action::Trace(1));
+    let pid = stage.start(|stage| {
+        let _ = sys::no_new_privs();
+        let _ = sys::install_by_prctl(&filter);
+        let span = [1000_u64, 0];
+        // SAFETY: the span lives until the call returns, and the rest is not asked for.
+        let slept = unsafe { sys::raw(libc::SYS_nanosleep, [span.as_ptr() as u64, 0, 0, 0, 0, 0]) };
+        stage.fact("the sleep returned", slept);
+    });
+    waiting::until_blocked(pid);
+    let _ = tracee::ptrace(libc::PTRACE_SEIZE, pid, 0, TRACE_SECCOMP);
+    let _ = tracee::ptrace(libc::PTRACE_INTERRUPT, pid, 0, 0);
+    let _ = sys::wait_for(pid, libc::__WALL);
+    let _ = tracee::resume(pid, libc::PTRACE_CONT);
+    stage.fact("number", tracee::registers(pid).orig_rax as i64);
+    change(pid, |regs| (regs.orig_rax, regs.rax) = (SKIP, -9_i64 as u64));
+    let _ = tracee::resume(pid, libc::PTRACE_CONT);
 }
