@@ -5,8 +5,10 @@ mod arguments;
 mod arithmetic;
 mod attach;
 mod checker;
+pub(crate) mod entry;
 mod errno;
 mod errors;
+mod fallback;
 pub mod inherit;
 mod inspect;
 mod kill;
@@ -21,6 +23,7 @@ mod privilege;
 pub(crate) mod proc;
 mod programs;
 pub(crate) mod ptrace;
+pub(crate) mod ring;
 mod runner;
 mod signals;
 mod stacking;
@@ -65,6 +68,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     proc::CASES,
     logging::CASES,
     uprobe::CASES,
+    entry::CASES,
+    ring::CASES,
+    fallback::CASES,
     programs::CASES,
     runner::CASES,
 ];
