@@ -7,7 +7,7 @@ use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
 use atlas_model::{Abi, Action, Filter, bpf};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 const NEEDS: &[Feature] = &[Feature::Tsync];
 const NATIVE: Abi = Abi::X86_64;
@@ -85,7 +85,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "tsync::many_threads",
-        "All of 48 threads get the filter, the mode and the count, asleep or awake.",
+        "All of 48 threads get the filter and the mode, asleep or awake.",
         &[Feature::Tsync, Feature::StatusSeccomp],
         observe_many,
         |_: &Traits| {
@@ -143,6 +143,13 @@ fn end_of(pid: i32) -> i64 {
     end_code(sys::end_of(sys::wait_for(pid, libc::__WALL) as i32))
 }
 
+/// Waits asleep: dozens of threads that look by turns would leave an emulated processor no time.
+fn sleep_until(go: &AtomicI64) {
+    while go.load(SeqCst) != 1 {
+        std::thread::park();
+    }
+}
+
 fn dead_leader(stage: &Stage, flags: u32) {
     let answer = waiting::shared_number();
     let got = waiting::shared_number();
@@ -183,10 +190,10 @@ fn observe_many(stage: &Stage) {
         .map(|at| {
             std::thread::spawn(move || {
                 there.fetch_add(1, SeqCst);
-                if at % 2 == 0 {
-                    std::thread::park();
+                if at == 1 {
+                    waiting::until(|| go.load(SeqCst) == 1);
                 }
-                waiting::until(|| go.load(SeqCst) == 1);
+                sleep_until(go);
                 if getppid() == -5 {
                     errnos.fetch_add(1, SeqCst);
                 }
@@ -219,7 +226,7 @@ fn observe_one_diverged(stage: &Stage) {
                     diverged.store(gettid(), SeqCst);
                 }
                 there.fetch_add(1, SeqCst);
-                waiting::until(|| go.load(SeqCst) == 1);
+                sleep_until(go);
             })
         })
         .collect();
@@ -228,6 +235,7 @@ fn observe_one_diverged(stage: &Stage) {
     stage.fact("threads in filter mode", in_filter_mode());
     go.store(1, SeqCst);
     for thread in threads {
+        thread.thread().unpark();
         let _ = thread.join();
     }
     // Joining is by memory; the kernel's own list is what TSYNC walks.
