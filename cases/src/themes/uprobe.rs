@@ -1,11 +1,12 @@
 //! Uprobes and uretprobes: what the kernel's own trampolines call, filters must not stop.
 
-use crate::case::{is, staged};
-use crate::{Case, Fact};
+use crate::case::{Want, is, staged};
+use crate::{Case, Fact, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
 use atlas_model::{Action, Filter, bpf};
+use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter, Feature::UprobeEvents];
 const EXIT_GROUP: u32 = 231;
@@ -70,11 +71,14 @@ pub(crate) const CASES: &[Case] = &[
 
 fn facts(entry_caught: bool, return_caught: bool) -> Vec<Fact> {
     let end = |caught| if caught { 1031 } else { 0 };
+    let hits = |caught| if caught { Want::AtLeast(0) } else { Want::Is(2) };
     vec![
         is("not probed", 0),
         is("entry probed", end(entry_caught)),
         is("return probed", end(return_caught)),
-        is("the probes could be made", 2),
+        // A caught probe ends the task at its first hit.
+        Fact { name: "hits of the entry".into(), want: hits(entry_caught) },
+        Fact { name: "hits of the return".into(), want: hits(return_caught) },
     ]
 }
 
@@ -118,27 +122,40 @@ fn hit() {
 }
 
 fn all(stage: &Stage, filter: fn() -> Vec<atlas_model::Insn>) {
-    let mut made = 0;
+    let mut hits = Vec::new();
     for (name, probe) in
         [("not probed", None), ("entry probed", Some(Probe::Entry)), ("return probed", Some(Probe::Return))]
     {
-        let attached = probe.map(attach);
-        made += i64::from(attached.is_some_and(|fd| fd >= 0));
-        let end = stage.child(|_| {
+        let go = waiting::shared_number();
+        let pid = stage.start(|_| {
+            waiting::until(|| go.load(SeqCst) == 1);
             let _ = sys::no_new_privs();
             let _ = sys::install_by_prctl(&Filter(filter()));
             hit();
         });
+        let attached = probe.map(|probe| attach(probe, pid));
+        go.store(1, SeqCst);
+        let end = sys::end_of(sys::wait_for(pid, libc::__WALL) as i32);
         stage.fact(name, end_code(end));
         if let Some(fd) = attached {
+            hits.push(counted(fd));
             sys::close(fd as i32);
         }
     }
-    stage.fact("the probes could be made", made);
+    stage.fact("hits of the entry", hits[0]);
+    stage.fact("hits of the return", hits[1]);
 }
 
-/// Probes our binary, and so our children. The descriptor, or the errno negated.
-fn attach(probe: Probe) -> i64 {
+/// How often a probe was hit; the count outlives the task.
+fn counted(fd: i64) -> i64 {
+    let mut count = 0_i64;
+    // SAFETY: room for the count, which lives until the call returns.
+    let read = unsafe { sys::raw(libc::SYS_read, [fd as u64, (&raw mut count) as u64, 8, 0, 0, 0]) };
+    if read == 8 { count } else { read }
+}
+
+/// Probes our binary in a task. The descriptor, or the errno negated.
+fn attach(probe: Probe, pid: i32) -> i64 {
     const DEVICE: &str = "/sys/bus/event_source/devices/uprobe";
     let read = |name: &str| sys::read_file(&format!("{DEVICE}/{name}")).unwrap_or_default();
     let Ok(kind) = read("type").trim().parse::<u32>() else { return -1 };
@@ -154,14 +171,12 @@ fn attach(probe: Probe) -> i64 {
     let path = c"/proc/self/exe";
     attributes[0] = u64::from(kind) | (size_of_val(&attributes) as u64) << 32;
     attributes[1] = u64::from(probe == Probe::Return) << bit;
-    // Bit 1 of the flags: children inherit the event.
-    attributes[5] = 1 << 1;
     attributes[7] = path.as_ptr() as u64;
     attributes[8] = offset;
     let pointer = attributes.as_ptr() as u64;
-    // Of us, on any processor, in no group.
+    // Of one task, on any processor, in no group.
     // SAFETY: the structure and the path live until the call returns, and the size is the true one.
-    unsafe { sys::raw(libc::SYS_perf_event_open, [pointer, 0, u64::MAX, u64::MAX, 0, 0]) }
+    unsafe { sys::raw(libc::SYS_perf_event_open, [pointer, pid as u64, u64::MAX, u64::MAX, 0, 0]) }
 }
 
 /// Where in its file an address of ours stands.
@@ -179,6 +194,6 @@ fn offset_in_file(address: u64) -> Option<u64> {
 
 /// The probe of the feature: both kinds can be made.
 pub(crate) fn observe_made(stage: &Stage) {
-    stage.fact("entry", attach(Probe::Entry).min(0));
-    stage.fact("return", attach(Probe::Return).min(0));
+    stage.fact("entry", attach(Probe::Entry, 0).min(0));
+    stage.fact("return", attach(Probe::Return, 0).min(0));
 }
