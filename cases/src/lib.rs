@@ -11,11 +11,13 @@ mod attacks;
 mod case;
 pub mod faults;
 mod listener;
+mod passing;
 pub mod probes;
 pub mod rubies;
 mod script;
 pub mod themes;
 mod tracee;
+mod waiting;
 
 pub use case::{Body, Case, Fact, Want, facts_text};
 pub use probes::{Probe, Subject};

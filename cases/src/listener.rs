@@ -101,11 +101,16 @@ pub(crate) struct Caller {
 impl Caller {
     /// Starts a child that calls getppid with this argument.
     pub(crate) fn start(stage: &Stage, listener: i32, argument: u64) -> Self {
+        Self::start_with(stage, listener, move |_| sys::number(libc::SYS_getppid, [argument, 0, 0, 0, 0, 0]))
+    }
+
+    /// Starts a child that makes a call of its own kind.
+    pub(crate) fn start_with(stage: &Stage, listener: i32, call: impl FnOnce(&Stage) -> i64) -> Self {
         // SAFETY: a shared page, zeroed; an atomic takes any bits.
         let got = unsafe { &*tracee::shared().cast::<AtomicI64>() };
-        let pid = stage.start(|_| {
-            let _ = sys::number(libc::SYS_close, [listener as u64, 0, 0, 0, 0, 0]);
-            got.store(sys::number(libc::SYS_getppid, [argument, 0, 0, 0, 0, 0]), SeqCst);
+        let pid = stage.start(|stage| {
+            sys::close(listener);
+            got.store(call(stage), SeqCst);
         });
         Self { pid, got }
     }
@@ -114,5 +119,39 @@ impl Caller {
     pub(crate) fn got(&self) -> i64 {
         let _ = sys::wait_for(self.pid, libc::__WALL);
         self.got.load(SeqCst)
+    }
+}
+
+/// `struct seccomp_notif_addfd`, every field.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AddFd {
+    pub(crate) id: u64,
+    pub(crate) flags: u32,
+    pub(crate) source: i32,
+    pub(crate) number: u32,
+    pub(crate) number_flags: u32,
+}
+
+impl AddFd {
+    /// `SECCOMP_ADDFD_FLAG_SETFD`.
+    pub(crate) const SET: u32 = 1;
+    /// `SECCOMP_ADDFD_FLAG_SEND`.
+    pub(crate) const SEND: u32 = 2;
+
+    /// Hands it over with the kernel's size.
+    pub(crate) fn to(self, listener: i32) -> i64 {
+        self.sized(listener, 24, 0)
+    }
+
+    /// Hands it over with another size in the request's number; bytes beyond the fields are `fill`.
+    pub(crate) fn sized(self, listener: i32, size: u64, fill: u8) -> i64 {
+        let mut buffer = vec![fill; 8192];
+        buffer[..8].copy_from_slice(&self.id.to_ne_bytes());
+        for (at, word) in [self.flags, self.source as u32, self.number, self.number_flags].iter().enumerate()
+        {
+            buffer[8 + 4 * at..12 + 4 * at].copy_from_slice(&word.to_ne_bytes());
+        }
+        // The size stands in bits 16 to 29 of the request (include/uapi/asm-generic/ioctl.h).
+        sys::ioctl(listener, ADDFD & !(0x3fff << 16) | size << 16, &mut buffer)
     }
 }

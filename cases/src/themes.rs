@@ -6,21 +6,35 @@ mod arithmetic;
 mod attach;
 mod checker;
 mod effects;
+pub(crate) mod entry;
 mod errno;
 mod errors;
+mod fallback;
 pub mod inherit;
+mod inspect;
 mod kill;
 mod limits;
+mod logging;
 pub(crate) mod notify;
+mod notify_caller;
+pub(crate) mod notify_end;
+pub(crate) mod notify_fd;
+mod notify_tasks;
 mod privilege;
 pub(crate) mod proc;
 mod programs;
 pub(crate) mod ptrace;
+pub(crate) mod ring;
 mod runner;
+mod signals;
 mod stacking;
+mod stops;
 mod strict;
+mod threads;
+mod tracer;
 mod trap;
 mod tsync;
+pub(crate) mod uprobe;
 
 use crate::Case;
 
@@ -42,9 +56,23 @@ pub(crate) const ALL: &[&[Case]] = &[
     abi::CASES,
     inherit::CASES,
     tsync::CASES,
+    threads::CASES,
     notify::CASES,
+    notify_caller::CASES,
+    notify_fd::CASES,
+    notify_tasks::CASES,
+    notify_end::CASES,
     ptrace::CASES,
+    tracer::CASES,
+    stops::CASES,
+    inspect::CASES,
+    signals::CASES,
     proc::CASES,
+    logging::CASES,
+    uprobe::CASES,
+    entry::CASES,
+    ring::CASES,
+    fallback::CASES,
     programs::CASES,
     runner::CASES,
 ];

@@ -4,6 +4,7 @@ use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
 use crate::script::{FD_READ, SCRATCH};
+use crate::themes::{entry, ring, uprobe};
 use atlas_model::experiment::Disposition;
 use atlas_model::traits::Feature;
 use atlas_model::{Abi, Action, Experiment, bpf};
@@ -144,6 +145,14 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
             || script().by(Abi::X32).call("getppid", []).done(),
             |seen| Some(last(seen) == Some(1)),
         ),
+        Feature::Clone3 => Choreography(entry::observe_clone3_there, |facts| Some(fact(facts, "made")? == 1)),
+        Feature::IoUring => Choreography(ring::observe_ring, |facts| Some(fact(facts, "opened")? == 0)),
+        Feature::SyscallUserDispatch => {
+            Choreography(entry::observe_dispatch, |facts| Some(fact(facts, "off")? == 0))
+        }
+        Feature::UprobeEvents => Choreography(uprobe::observe_made, |facts| {
+            Some(fact(facts, "entry")? == 0 && fact(facts, "return")? == 0)
+        }),
         Feature::StatusSeccomp => {
             Choreography(stages::status_seccomp, |facts| Some(fact(facts, "mode")? == 0))
         }

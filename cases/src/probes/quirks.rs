@@ -3,7 +3,7 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
-use crate::themes::{notify, proc, ptrace};
+use crate::themes::{notify, notify_end, notify_fd, proc, ptrace};
 use atlas_model::bpf::{self, Insn, op};
 use atlas_model::experiment::{CLONE_VM, Program, Via};
 use atlas_model::observation::Observation;
@@ -148,6 +148,9 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
                 killed.then(|| signal(seen, 0) == Some(31))
             },
         ),
+        Quirk::RecvWaitsForNobody => {
+            Choreography(notify_end::observe_nobody, |facts| Some(fact(facts, "receive")? == 1))
+        }
         Quirk::NumberHighBitsRefused => {
             Experiment(|| script().number(1 << 32 | 110, []).done(), |seen| Some(last(seen)? == -38))
         }
@@ -166,6 +169,14 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::TsyncTraceBypass => {
             Choreography(ptrace::observe_parked, |facts| Some(fact(facts, "parked call was filtered")? == 0))
         }
+        Quirk::AddfdSendLost => Choreography(notify_fd::observe_interrupted, |facts| {
+            match (fact(facts, "add and send")?, fact(facts, "caller got")?) {
+                (-4, 0) => Some(true),
+                // Or SEND is no flag here, which nothing can be lost by.
+                (-4 | -22, _) => Some(false),
+                _ => None,
+            }
+        }),
         Quirk::UretprobeExempt => {
             Experiment(|| number(335), |seen| if_attached(seen, last(seen) != Some(-7)))
         }

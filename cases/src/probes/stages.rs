@@ -1,9 +1,8 @@
 //! The guest's side of the probes that are choreographies.
 
 use crate::listener::{self, CONTINUE, Caller};
-use crate::themes::notify;
 use crate::themes::proc::status;
-use crate::{Script, tracee};
+use crate::{Script, passing, tracee};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::{Abi, Action, Filter, bpf};
@@ -187,7 +186,7 @@ pub(super) fn receive_dirty(stage: &Stage) {
 }
 
 pub(super) fn zombie(stage: &Stage) {
-    let (pid, fd) = notify::hand_over(stage, || sys::exit(0));
+    let (pid, fd) = passing::hand_over(stage, || sys::exit(0));
     if fd < 0 {
         return;
     }

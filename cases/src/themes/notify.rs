@@ -2,7 +2,8 @@
 
 use crate::case::{Want, is, staged};
 use crate::listener::{self, CONTINUE, Caller};
-use crate::{Case, Fact, Script};
+use crate::passing::hand_over;
+use crate::{Case, Fact, Script, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
@@ -145,12 +146,13 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-fn filter() -> Filter {
+/// The filter that hands getppid to a listener.
+pub(crate) fn filter() -> Filter {
     Filter(Script::on(Abi::X86_64, "getppid", Action::UserNotif))
 }
 
 /// Attaches the notifying filter to this process, whose children make the calls.
-fn listener(stage: &Stage) -> i32 {
+pub(crate) fn listener(stage: &Stage) -> i32 {
     let _ = sys::no_new_privs();
     let fd = listener::attach(&filter(), 0);
     if fd < 0 {
@@ -160,11 +162,12 @@ fn listener(stage: &Stage) -> i32 {
     fd as i32
 }
 
-fn getppid() -> i64 {
+/// The call that the filter hands over.
+pub(crate) fn getppid() -> i64 {
     sys::number(libc::SYS_getppid, [0; 6])
 }
 
-fn finish(pid: i32) {
+pub(crate) fn finish(pid: i32) {
     let _ = sys::wait_for(pid, libc::__WALL);
 }
 
@@ -250,7 +253,7 @@ pub(crate) fn observe_order(stage: &Stage) {
     let first = Caller::start(stage, fd, 1);
     listener::wait_for_one(fd);
     let second = Caller::start(stage, fd, 2);
-    wait_until_blocked(second.pid);
+    waiting::until_blocked(second.pid);
     for name in ["received first", "received second"] {
         if let Ok(seen) = listener::receive(fd) {
             stage.fact(name, seen.first_argument as i64);
@@ -258,17 +261,6 @@ pub(crate) fn observe_order(stage: &Stage) {
         }
     }
     let _ = (first.got(), second.got());
-}
-
-/// Waits until a process sleeps in a call, as /proc says.
-fn wait_until_blocked(pid: i32) {
-    let sleeps = || {
-        let stat = sys::read_file(&format!("/proc/{pid}/stat"))?;
-        stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S'))
-    };
-    while !sleeps().unwrap_or(true) {
-        std::thread::yield_now();
-    }
 }
 
 fn observe_add_fd(stage: &Stage) {
@@ -331,23 +323,6 @@ fn observe_sizes(stage: &Stage) {
     stage.fact("struct seccomp_data", sizes[2].into());
 }
 
-/// A child attaches the filter and hands the listener to its parent, which has no filter itself.
-pub(crate) fn hand_over(stage: &Stage, life: fn()) -> (i32, i32) {
-    let mut ends = [0_i32; 2];
-    // SAFETY: room for the two descriptors.
-    unsafe {
-        libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr());
-    }
-    let [ours, theirs] = ends;
-    let pid = stage.start(|stage| {
-        let fd = listener(stage);
-        send_descriptor(theirs, fd);
-        let _ = sys::number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
-        life();
-    });
-    (pid, receive_descriptor(ours))
-}
-
 fn observe_hang_up(stage: &Stage) {
     let (pid, fd) = hand_over(stage, || {
         loop {
@@ -359,51 +334,4 @@ fn observe_hang_up(stage: &Stage) {
     sys::kill(pid, libc::SIGKILL);
     finish(pid);
     stage.fact("hung up once reaped", hung_up());
-}
-
-#[repr(C)]
-struct Control {
-    header: libc::cmsghdr,
-    descriptor: i32,
-    _pad: i32,
-}
-
-fn message(byte: &mut u8, vector: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
-    *vector = libc::iovec { iov_base: core::ptr::from_mut(byte).cast(), iov_len: 1 };
-    // SAFETY: all-zero is a valid msghdr.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = vector;
-    header.msg_iovlen = 1;
-    header.msg_control = core::ptr::from_mut(control).cast();
-    header.msg_controllen = size_of::<Control>();
-    header
-}
-
-fn empty_control() -> Control {
-    let header = libc::cmsghdr {
-        cmsg_len: size_of::<libc::cmsghdr>() + 4,
-        cmsg_level: libc::SOL_SOCKET,
-        cmsg_type: libc::SCM_RIGHTS,
-    };
-    Control { header, descriptor: -1, _pad: 0 }
-}
-
-fn send_descriptor(socket: i32, descriptor: i32) {
-    let (mut byte, mut control) = (0, empty_control());
-    control.descriptor = descriptor;
-    let mut vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-    let header = message(&mut byte, &mut vector, &mut control);
-    // SAFETY: the header and all it points to live until the call returns.
-    unsafe {
-        libc::sendmsg(socket, &raw const header, 0);
-    }
-}
-
-fn receive_descriptor(socket: i32) -> i32 {
-    let (mut byte, mut control) = (0, empty_control());
-    let mut vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-    let mut header = message(&mut byte, &mut vector, &mut control);
-    // SAFETY: as above.
-    let count = unsafe { libc::recvmsg(socket, &raw mut header, 0) };
-    if count == 1 { control.descriptor } else { -1 }
 }

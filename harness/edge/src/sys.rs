@@ -135,6 +135,11 @@ pub fn open(path: &CStr, flags: i32) -> i64 {
     unsafe { raw(libc::SYS_open, [path.as_ptr() as u64, flags as u64, 0o600, 0, 0, 0]) }
 }
 
+/// close(2).
+pub fn close(fd: i32) {
+    let _ = number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+}
+
 /// A whole small file as text, `None` where it cannot be read.
 #[must_use]
 pub fn read_file(path: &str) -> Option<String> {

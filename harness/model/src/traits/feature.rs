@@ -86,6 +86,10 @@ features! {
     NotifSetFlags "notif-set-flags" (6, 6) "NOTIF_SET_FLAGS with the synchronous wake-up." "include/uapi/linux/seccomp.h";
     Uretprobe "uretprobe" (6, 11) "Call 335, which the kernel's own trampolines make; anyone else gets SIGILL." "arch/x86/kernel/uprobes.c";
     Uprobe "uprobe" (6, 18) "Call 336, which the kernel's own trampolines make; anyone else gets ENXIO or EPROTO." "arch/x86/kernel/uprobes.c";
+    Clone3 "clone3" (5, 3) "clone3(2); without it ENOSYS." "clone(2)";
+    IoUring "io-uring" (5, 6) "io_uring opens files; the build and a sysctl decide whether it may." "io_uring(7), io_uring/openclose.c";
+    SyscallUserDispatch "syscall-user-dispatch" (5, 11) "PR_SET_SYSCALL_USER_DISPATCH sends a program's calls back to it." "PR_SET_SYSCALL_USER_DISPATCH(2const)";
+    UprobeEvents "uprobe-events" (4, 17) "perf_event_open(2) makes uprobes and uretprobes; needs CONFIG_UPROBE_EVENTS." "perf_event_open(2), kernel/events/core.c perf_uprobe";
     AbiI386 "abi-i386" (2, 6) "i386 calls by int 0x80; without them SIGSEGV." "arch/x86/Kconfig IA32_EMULATION";
     AbiX32 "abi-x32" (3, 4) "x32 calls; without them ENOSYS." "arch/x86/Kconfig X86_X32_ABI";
 }
@@ -94,7 +98,15 @@ impl Feature {
     /// Whether the build configuration decides, so that its absence says nothing of the release.
     #[must_use]
     pub fn decided_by_build(self) -> bool {
-        matches!(self, Self::AbiX32 | Self::AbiI386 | Self::JitToggle | Self::JitHarden)
+        matches!(
+            self,
+            Self::AbiX32
+                | Self::AbiI386
+                | Self::JitToggle
+                | Self::JitHarden
+                | Self::UprobeEvents
+                | Self::IoUring
+        )
     }
 
     /// The feature of this name.

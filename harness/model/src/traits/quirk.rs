@@ -98,10 +98,12 @@ quirks! {
     NotifNewestFirst "notif-newest-first" Change (5, 0) (5, 19) "Waiting notifications are received newest first." "kernel/seccomp.c seccomp_do_user_notification";
     ZombieHoldsFilter "zombie-holds-filter" Change _ (6, 11) "A zombie keeps its filters until it is reaped; a listener sees no hang-up before." "kernel/exit.c, kernel/seccomp.c seccomp_filter_release";
     DumpKillsSharers "dump-kills-sharers" Change _ (5, 16) "A signal that dumps core, SIGSYS by seccomp among them, ends every process that shares the memory, such as the parent of a vfork." "fs/coredump.c zap_threads";
+    RecvWaitsForNobody "recv-waits-for-nobody" Change (5, 0) (6, 11) "NOTIF_RECV waits for ever when no task with the filter is left." "kernel/seccomp.c recv_wait_event";
     NumberHighBitsRefused "number-high-bits-refused" Change _ (5, 14) "A call whose number register has bits above 31 is answered with ENOSYS, though filters see the lower half." "arch/x86/entry/common.c do_syscall_64";
     SuspendBySeize "suspend-by-seize" Bug (4, 3) (5, 18) "PTRACE_SEIZE accepts PTRACE_O_SUSPEND_SECCOMP without privilege (CVE-2022-30594)." "kernel/ptrace.c ptrace_attach";
     TsyncStaleCount "tsync-stale-count" Bug (5, 9) (5, 15) "TSYNC leaves the other threads' Seccomp_filters count as it was." "kernel/seccomp.c seccomp_sync_threads";
     TsyncTraceBypass "tsync-trace-bypass" Bug (3, 17) (7, 3) "A call stopped at ptrace's entry while a sibling attaches its first filter by TSYNC runs unfiltered (CVE-2026-89603)." "include/linux/entry-common.h, kernel/entry/syscall-common.c";
+    AddfdSendLost "addfd-send-lost" Bug (5, 14) (7, 4) "NOTIF_ADDFD with SEND that a signal interrupts leaves the call answered with 0 and without the descriptor." "kernel/seccomp.c seccomp_notify_addfd";
     UretprobeExempt "uretprobe-exempt" Change (6, 14) _ "Call 335 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";
     UprobeExempt "uprobe-exempt" Change (6, 18) _ "Call 336 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";
 }
