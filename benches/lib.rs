@@ -1,6 +1,8 @@
 //! What the runner is measured against: mruby in this process without any sandbox, and the bare calls
 //! of the kernel that a worker's life is made of.
 
+pub mod jit;
+
 use mruby_sys as mrb;
 use std::ffi::CString;
 use std::hint::black_box;

@@ -1,20 +1,31 @@
 //! `cargo bench -p atlas-benches`: what an evaluation costs, and next to it what it cannot cost less
-//! than. Criterion's figures come first, then three tables: percentiles, throughput, and steps.
+//! than. Criterion's figures come first, each step of an evaluation among them, then three tables:
+//! percentiles, throughput, and where the time goes.
 
+use atlas_benches::jit::{SWITCH, Switched, position};
 use atlas_benches::{Child, InProcess, fork, percentile, times};
 use criterion::{Criterion, criterion_group};
-use mruby_runner::{Limits, Policy, Sandbox};
+use mruby_runner::{Limits, Policy, Sandbox, Steps};
 use std::ffi::CString;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long nothing is done before the call that is the first one after.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long nothing is done before the call that is the first one after, in seconds; this variable of the
+/// environment says otherwise.
+const IDLE: (&str, u64) = ("ATLAS_BENCH_IDLE", 60);
 /// What the work of 10 ms is made of.
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 
+/// Limits by which a machine that is busy with other things does not end a measurement.
+fn patient() -> Limits {
+    let mut limits = Limits::default();
+    limits.wall = Duration::from_secs(30);
+    limits
+}
+
 fn sandbox() -> Sandbox {
-    Sandbox::builder().build().expect("a sandbox")
+    Sandbox::builder().limits(patient()).build().expect("a sandbox")
 }
 
 fn eval(sandbox: &mut Sandbox, code: &str) -> Duration {
@@ -69,6 +80,62 @@ fn large(criterion: &mut Criterion) {
     });
     drop(session);
     group.bench_function("a fresh worker", |bench| bench.iter(|| eval(&mut sandbox, &code)));
+    group.finish();
+}
+
+/// A sandbox that times its steps.
+fn timed() -> Sandbox {
+    Sandbox::builder().limits(patient()).time_steps(true).build().expect("a sandbox")
+}
+
+/// The steps of one evaluation. Where a processor's counter is of no use there are none, and no benchmark.
+fn steps_of(sandbox: &mut Sandbox) -> Steps {
+    let outcome = sandbox.eval("1 + 1").expect("an evaluation");
+    assert_eq!(outcome.value(), Some("2"), "{outcome:?}");
+    outcome.usage.steps.expect("a time stamp counter that is the same on every processor")
+}
+
+/// Each step of a fresh worker's life, measured apart, and then what it is to load the filter without the
+/// kernel's JIT.
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("steps");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    let mut sandbox = timed();
+    let names = Steps::default().named().map(|(name, _)| name);
+    let found = position(Path::new(SWITCH)).unwrap_or_else(|error| error.to_string());
+    let measure = |at: usize, sandbox: &mut Sandbox, rounds| -> Duration {
+        (0..rounds).map(|_| steps_of(sandbox).named()[at].1).sum()
+    };
+    for (at, name) in names.into_iter().enumerate() {
+        let name = if name == "filter" { format!("filter, JIT {found}") } else { name.to_owned() };
+        group.bench_function(name, |bench| {
+            bench.iter_custom(|rounds| measure(at, &mut sandbox, rounds));
+        });
+    }
+    let filter = names.iter().position(|name| *name == "filter").expect("a step");
+    let other = if found == "0" { "1" } else { "0" };
+    match Switched::to(Path::new(SWITCH), other) {
+        Ok(_switched) => {
+            group.bench_function(format!("filter, JIT {other}"), |bench| {
+                bench.iter_custom(|rounds| measure(filter, &mut sandbox, rounds));
+            });
+        }
+        Err(error) => println!("steps/filter: JIT {found} only; {SWITCH} cannot be set to {other}: {error}"),
+    }
+    // The zygote kills, and says that the worker is gone: a session's worker is dismissed so.
+    group.bench_function("teardown by a kill", |bench| {
+        bench.iter_custom(|rounds| {
+            let mut sandbox = timed();
+            let killed = (0..rounds).map(|_| {
+                let mut session = sandbox.session();
+                session.eval("1 + 1").expect("an evaluation");
+                let began = Instant::now();
+                drop(session);
+                began.elapsed()
+            });
+            killed.sum()
+        });
+    });
     group.finish();
 }
 
@@ -128,11 +195,11 @@ fn throughput(time: Duration) {
     }
 }
 
-/// What each step costs, as differences between evaluations that differ by it. Medians: where two lie
-/// within each other's noise, the difference may be negative, and is printed so.
-fn steps(rounds: usize) {
+/// Where a fresh worker's time goes, and what other policies and limits add. Medians: where two lie within
+/// each other's noise, the difference may be negative, and is printed so.
+fn sum(rounds: usize) {
     let of = |policy, memory, code: &'static str| {
-        let mut limits = Limits::default();
+        let mut limits = patient();
         limits.memory = memory;
         let mut sandbox = Sandbox::builder().policy(policy).limits(limits).build().expect("a sandbox");
         percentile(&times(rounds, || eval(&mut sandbox, code)), 50)
@@ -144,15 +211,17 @@ fn steps(rounds: usize) {
     let diagnose = of(Policy::Diagnose, MEMORY, "1 + 1");
     let large = of(Policy::Strict, 1 << 30, "1 + 1");
     let touched = of(Policy::Strict, MEMORY, "x = (1..15).map { 'x' * 900_000 }; 1");
-    let mut session_of = sandbox();
-    let mut session = session_of.session();
-    let turn = percentile(&times(rounds, || session.eval("1 + 1").expect("an evaluation")), 50);
     let signed = |a: Duration, b: Duration| format!("{:+.0} µs", (a.as_secs_f64() - b.as_secs_f64()) * 1e6);
-    println!("\nwhere a fresh worker's {} go (medians of {rounds})", micros(strict));
+    let ratio = strict.as_secs_f64() / bare.as_secs_f64();
+    println!("\na fresh worker {} = {ratio:.1} x fork, exit, wait {}", micros(strict), micros(bare));
+    let mut sandbox = timed();
+    let all: Vec<Steps> = (0..rounds).map(|_| steps_of(&mut sandbox)).collect();
+    for (at, (name, _)) in Steps::default().named().into_iter().enumerate() {
+        let mut times: Vec<Duration> = all.iter().map(|steps| steps.named()[at].1).collect();
+        times.sort_unstable();
+        println!("{name:68} {:>10}", micros(percentile(&times, 50)));
+    }
     for (what, cost) in [
-        ("fork, exit, wait, of this program", micros(bare)),
-        ("pipes, code, evaluation, answer (a turn of a session)", micros(turn)),
-        ("the rest: set-up, copied pages, the zygote's part", signed(strict, bare + turn)),
         ("a filter, against strict mode (which the master looks up in /proc)", signed(strict, mode1)),
         ("a filter that traps, against one that kills", signed(diagnose, strict)),
         ("1 GiB of memory that is not used, against 16 MiB", signed(large, strict)),
@@ -165,7 +234,7 @@ fn steps(rounds: usize) {
 criterion_group! {
     name = benches;
     config = Criterion::default().configure_from_args().without_plots().sample_size(60);
-    targets = small, large
+    targets = small, large, steps
 }
 
 fn main() {
@@ -181,10 +250,11 @@ fn main() {
     if test {
         percentiles(20, Duration::ZERO);
         throughput(Duration::from_millis(20));
-        steps(5);
+        sum(5);
     } else {
-        percentiles(5000, IDLE);
+        let idle = std::env::var(IDLE.0).map_or(IDLE.1, |given| given.parse().expect("whole seconds"));
+        percentiles(5000, Duration::from_secs(idle));
         throughput(Duration::from_secs(3));
-        steps(1000);
+        sum(1000);
     }
 }

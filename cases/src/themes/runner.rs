@@ -38,6 +38,18 @@ macro_rules! attack_case {
     };
 }
 
+macro_rules! hostile_case {
+    ($name:literal, $about:literal, $half:tt, $policy:ident) => {
+        staged(
+            $name,
+            $about,
+            FILTER,
+            |stage| observe_hostile(stage, HOSTILE.split_at(HALF).$half, Policy::$policy),
+            |_| expect_hostile(HOSTILE.split_at(HALF).$half),
+        )
+    };
+}
+
 pub(crate) const CASES: &[Case] = &[
     staged(
         "runner::policies",
@@ -73,34 +85,20 @@ pub(crate) const CASES: &[Case] = &[
         },
         |_| ORDINARY.iter().map(|(code, value)| says(format!("{}: value {value}", short(code)))).collect(),
     ),
-    staged(
+    hostile_case!(
         "runner::hostile_ruby_strict",
         "Attacks by the language come to a typed end, and the next evaluation is none the worse.",
-        FILTER,
-        |stage| observe_hostile(stage, HOSTILE.split_at(HALF).0, Policy::Strict),
-        |_| expect_hostile(HOSTILE.split_at(HALF).0),
+        0,
+        Strict
     ),
-    staged(
-        "runner::more_hostile_ruby_strict",
-        "The other half of these attacks.",
-        FILTER,
-        |stage| observe_hostile(stage, HOSTILE.split_at(HALF).1, Policy::Strict),
-        |_| expect_hostile(HOSTILE.split_at(HALF).1),
-    ),
-    staged(
+    hostile_case!("runner::more_hostile_ruby_strict", "The other half of these attacks.", 1, Strict),
+    hostile_case!(
         "runner::hostile_ruby_diagnose",
         "The same, where a forbidden call would be named.",
-        FILTER,
-        |stage| observe_hostile(stage, HOSTILE.split_at(HALF).0, Policy::Diagnose),
-        |_| expect_hostile(HOSTILE.split_at(HALF).0),
+        0,
+        Diagnose
     ),
-    staged(
-        "runner::more_hostile_ruby_diagnose",
-        "The other half of these attacks.",
-        FILTER,
-        |stage| observe_hostile(stage, HOSTILE.split_at(HALF).1, Policy::Diagnose),
-        |_| expect_hostile(HOSTILE.split_at(HALF).1),
-    ),
+    hostile_case!("runner::more_hostile_ruby_diagnose", "The other half of these attacks.", 1, Diagnose),
     attack_case!("runner::files_strict", "Raw calls for files end the worker.", FILES, Strict),
     attack_case!("runner::files_diagnose", "Raw calls for files are named.", FILES, Diagnose),
     attack_case!(
@@ -131,16 +129,16 @@ pub(crate) const CASES: &[Case] = &[
         |stage| {
             let names: Vec<&str> = FORGERIES.iter().map(|(name, ..)| *name).collect();
             let codes: Vec<String> = (0..names.len()).map(|index| format!("forge({index})")).collect();
-            evaluate(stage, Policy::Strict, &names, &codes.iter().map(String::as_str).collect::<Vec<_>>());
+            evaluate(stage, Policy::Strict, &names, &codes);
         },
         |_| FORGERIES.iter().map(|(name, _, end)| says(format!("{name}: {end}"))).collect(),
     ),
     staged(
         "runner::no_seccomp",
-        "Where the kernel gives no filter, nothing is run, and the error says so.",
+        "Where the kernel gives no filter, nothing is run, and the error has the kernel's errno.",
         FILTER,
         observe_no_seccomp,
-        |_| vec![is("refused", 1)],
+        |_| vec![is("refused with", libc::EINVAL.into())],
     ),
     staged(
         "runner::vsyscall",
@@ -201,13 +199,13 @@ fn sandbox(policy: Policy) -> Result<Sandbox, mruby_runner::Error> {
 }
 
 /// Evaluates each code and says what it came to; after each, `1 + 1`, where the policy lets that be.
-fn evaluate(stage: &Stage, policy: Policy, names: &[&str], codes: &[&str]) {
+fn evaluate(stage: &Stage, policy: Policy, names: &[&str], codes: &[impl AsRef<str>]) {
     let mut sandbox = match sandbox(policy) {
         Ok(sandbox) => sandbox,
         Err(error) => return stage.says(&format!("no sandbox: {error}")),
     };
     for (name, code) in names.iter().zip(codes) {
-        let came = match sandbox.eval(*code) {
+        let came = match sandbox.eval(code.as_ref()) {
             Ok(outcome) => text(&outcome),
             Err(error) => format!("not tried: {error}"),
         };
@@ -254,7 +252,7 @@ fn expect_hostile(attacks: &[(&str, &str)]) -> Vec<Fact> {
 fn observe_attacks(stage: &Stage, (from, to): (usize, usize), policy: Policy) {
     let names: Vec<&str> = ALL[from..to].iter().map(|attack| attack.name).collect();
     let codes: Vec<String> = (from..to).map(|index| format!("attack({index})")).collect();
-    evaluate(stage, policy, &names, &codes.iter().map(String::as_str).collect::<Vec<_>>());
+    evaluate(stage, policy, &names, &codes);
 }
 
 fn expect_attacks(traits: &Traits, (from, to): (usize, usize), policy: Policy) -> Vec<Fact> {
@@ -291,7 +289,11 @@ fn observe_no_seccomp(stage: &Stage) {
         return stage.says(&format!("no outer filter: {error}"));
     }
     let refused = sandbox(Policy::Strict).and_then(|mut sandbox| sandbox.eval("1 + 1"));
-    stage.fact("refused", matches!(refused, Err(mruby_runner::Error::NoSeccomp { .. })).into());
+    let errno = match refused {
+        Err(mruby_runner::Error::NoSeccomp { errno, .. }) => errno as i64,
+        _ => 0,
+    };
+    stage.fact("refused with", errno);
 }
 
 fn observe_vsyscall(stage: &Stage) {

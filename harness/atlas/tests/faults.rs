@@ -48,6 +48,14 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until a run that writes here has its first verdict.
+fn wait_for_verdict(out: &Path) {
+    let events = out.join("events.jsonl");
+    wait("the first verdict", || {
+        std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
+    });
+}
+
 /// The kernel that faults are tried on, and another one.
 fn kernels() -> [String; 2] {
     let store = Store::open().unwrap();
@@ -121,10 +129,7 @@ fn killing_qemu_costs_one_case() {
     let (token, out) = (Token::new("qemu"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();
     let mut child = start(run(&token, out.path()).args(["--case", "errno", "--kernel", &kernel]));
-    let events = out.path().join("events.jsonl");
-    wait("the first verdict", || {
-        std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
-    });
+    wait_for_verdict(out.path());
     signal(token.wait_for_guest(), "-KILL");
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let report = report(out.path());
@@ -140,12 +145,9 @@ fn an_interrupted_run_keeps_its_results_and_goes_on() {
     let (token, out) = (Token::new("interrupt"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();
     let arguments = ["--case", "errno", "--case", "kill", "--kernel", &kernel];
-    let events = out.path().join("events.jsonl");
     for (name, code) in [("-INT", Some(2)), ("-KILL", None)] {
         let mut child = start(run(&token, out.path()).args(arguments));
-        wait("the first verdict", || {
-            std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
-        });
+        wait_for_verdict(out.path());
         signal(child.id() as i32, name);
         assert_eq!(child.wait().unwrap().code(), code, "{name}");
         token.assert_none_left();
@@ -168,10 +170,7 @@ fn an_interrupt_does_not_wait_for_a_guest_that_hangs() {
     let mut command = run(&token, out.path());
     command.args(["--faults", "--case", "errno::value", "--case", "fault::hang", "--limit", "50"]);
     let mut child = start(command.args(["--jit", "on", "--kernel", &kernel]));
-    let events = out.path().join("events.jsonl");
-    wait("the first verdict", || {
-        std::fs::read_to_string(&events).ok()?.contains("case-finished").then_some(())
-    });
+    wait_for_verdict(out.path());
     // Long enough for the next case to be asked, far from its limit.
     std::thread::sleep(Duration::from_secs(1));
     let sent = Instant::now();

@@ -100,29 +100,12 @@ fn policy(name: &str) -> Result<Policy, String> {
     }
 }
 
-/// Digits and the unit that follows them.
-fn number(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    Some((text[..digits].parse().ok()?, &text[digits..]))
-}
-
 fn time(text: &str) -> Result<Duration, String> {
-    match number(text) {
-        Some((count, "us")) => Ok(Duration::from_micros(count)),
-        Some((count, "ms")) => Ok(Duration::from_millis(count)),
-        Some((count, "s")) => Ok(Duration::from_secs(count)),
-        _ => Err("a time such as 50ms or 2s".into()),
-    }
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a time is such as 50ms or 2s"))
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    let (count, shift) = match number(text) {
-        Some((count, "")) => (count, 0),
-        Some((count, "K")) => (count, 10),
-        Some((count, "M")) => (count, 20),
-        Some((count, "G")) => (count, 30),
-        _ => return Err("a size such as 4096, 64K or 16M".into()),
-    };
-    let bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "that is too large".into())
+    let bytes = parse_size::Config::new().with_binary().parse_size(text);
+    let bytes = bytes.map_err(|error| format!("{error}; a size is such as 4096, 64K or 16M"))?;
+    usize::try_from(bytes).map_err(|_| "that is too large".into())
 }

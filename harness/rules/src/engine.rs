@@ -42,8 +42,8 @@ impl Engine {
     }
 
     /// Has every tenant decide on every event, and gives the records to `sink` in order: by event, then
-    /// by tenant, as many at a time as are done. Ends with the events, or soon after `stop` is set: lines that were taken by then are
-    /// decided on, in full.
+    /// by tenant, as many at a time as are done. Ends with the events, or soon after `stop` is set: lines
+    /// that were taken by then are decided on, in full.
     ///
     /// # Errors
     /// Where the events cannot be read, the sink fails, or the runner cannot run. Rules cannot cause one.

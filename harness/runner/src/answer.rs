@@ -24,6 +24,9 @@ pub(crate) struct Coming {
     last: Option<Last>,
     pub(crate) memory: u64,
     pub(crate) instructions: u64,
+    /// Whether the worker stamps its steps, and the stamps: four by its set-up, two by its answer.
+    timed: bool,
+    pub(crate) stamps: ([u64; 4], [u64; 2]),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,9 +46,9 @@ pub(crate) enum Stop {
 }
 
 impl Coming {
-    /// A worker that is ready already: a session's second evaluation and later.
-    pub(crate) fn of_session() -> Self {
-        Self { ready: true, ..Self::default() }
+    /// From a worker that is new, or ready already: a session's second evaluation and later.
+    pub(crate) fn from_worker(ready: bool, timed: bool) -> Self {
+        Self { ready, timed, ..Self::default() }
     }
 
     /// Takes bytes.
@@ -111,11 +114,19 @@ impl Coming {
     fn fixed(&mut self, kind: Kind, payload: &[u8]) -> Option<()> {
         let mut fields = Fields(payload);
         match kind {
-            Kind::Ready => self.ready = true,
+            Kind::Ready => {
+                self.ready = true;
+                if self.timed {
+                    self.stamps.0 = fields.u64s()?;
+                }
+            }
             Kind::Place => self.place = (fields.u32()?, fields.u32()?),
             Kind::End => {
                 self.last = Some(Last::Answer(Answer::of(fields.u8()?)?));
                 (self.instructions, self.memory) = (fields.u64()?, fields.u64()?);
+                if self.timed {
+                    self.stamps.1 = fields.u64s()?;
+                }
             }
             Kind::Limit => {
                 let limit = match fields.u8()? {
@@ -128,11 +139,7 @@ impl Coming {
             }
             Kind::Forbidden => {
                 let (number, arch, ip) = (fields.u32()? as i32, fields.u32()?, fields.u64()?);
-                let mut args = [0; 6];
-                for arg in &mut args {
-                    *arg = fields.u64()?;
-                }
-                let call = ForbiddenCall::new(number, arch, args, ip, fields.u32()?);
+                let call = ForbiddenCall::new(number, arch, fields.u64s()?, ip, fields.u32()?);
                 self.last = Some(Last::Forbidden(call));
             }
             Kind::Fault => {

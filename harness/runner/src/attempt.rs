@@ -2,15 +2,18 @@
 //! heard from the zygote.
 
 use crate::answer::{Coming, Stop};
+use crate::frame::Fields;
+use crate::steps::{Clock, stamp};
 use crate::worker::head;
-use crate::zygote::{Config, said, say};
-use crate::{Ending, Error, Limit, Outcome, Request, Usage};
+use crate::zygote::{Config, HEARD, hear, said, say};
+use crate::{Ending, Error, Limit, Outcome, Request, Steps, Usage};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
-use nix::unistd::{pipe2, read, write};
+use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
+use nix::time::ClockId;
+use nix::unistd::{Pid, pipe2, read, write};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,6 +28,9 @@ pub(crate) struct Worker {
     code: OwnedFd,
     answers: OwnedFd,
     asked: Instant,
+    /// The same by the counter, where steps are timed.
+    stamp: u64,
+    clock: Option<ClockId>,
 }
 
 /// What the zygote says of a worker's end.
@@ -33,6 +39,8 @@ struct End {
     status: i32,
     cpu: Duration,
     resident: u64,
+    /// When it was forked and reaped, where steps are timed.
+    stamps: Option<[u64; 2]>,
 }
 
 fn zygote(what: &'static str) -> impl Fn(Errno) -> Error {
@@ -41,8 +49,8 @@ fn zygote(what: &'static str) -> impl Fn(Errno) -> Error {
 
 impl Worker {
     /// Has the zygote fork a worker.
-    pub(crate) fn start(control: &OwnedFd, session: bool) -> Result<Self, Error> {
-        let asked = Instant::now();
+    pub(crate) fn start(control: &OwnedFd, session: bool, timed: bool) -> Result<Self, Error> {
+        let (asked, stamp) = (Instant::now(), if timed { stamp() } else { 0 });
         let (its_code, code) = pipe2(OFlag::O_CLOEXEC).map_err(zygote("making a pipe"))?;
         let (answers, its_answers) = pipe2(OFlag::O_CLOEXEC).map_err(zygote("making a pipe"))?;
         for end in [&code, &answers] {
@@ -58,10 +66,13 @@ impl Worker {
             None,
         )
         .map_err(zygote("asking for a worker"))?;
-        let mut answer = [0; 32];
-        match hear(control, &mut answer)? {
+        let mut answer = [0; HEARD];
+        match hear(control, &mut answer).map_err(zygote("hearing from it"))? {
             [said::FORKED, a, b, c, d] => match i32::from_le_bytes([*a, *b, *c, *d]) {
-                pid if pid > 0 => Ok(Self { pid, code, answers, asked }),
+                pid if pid > 0 => {
+                    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).ok();
+                    Ok(Self { pid, code, answers, asked, stamp, clock })
+                }
                 errno => Err(Error::Setup { step: "forking a worker", errno: Errno::from_raw(-errno) }),
             },
             _ => Err(zygote("asking for a worker")(Errno::EPROTO)),
@@ -71,39 +82,33 @@ impl Worker {
     /// Closes its pipes, which ends it, and waits for the zygote to have seen that.
     pub(crate) fn dismiss(self, control: &OwnedFd) -> Result<(), Error> {
         drop((self.code, self.answers));
-        let _ = send(control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL);
-        let mut message = [0; 32];
-        hear(control, &mut message).map(drop)
+        kill(control)?;
+        hear_end(control).map(drop)
     }
 
     /// The processor time it has used, by the kernel's clock (clock_getcpuclockid(3)).
     fn cpu(&self) -> Option<Duration> {
-        let pid = nix::unistd::Pid::from_raw(self.pid);
-        let now = nix::time::ClockId::pid_cpu_clock_id(pid).ok()?.now().ok()?;
-        Some(now.into())
+        Some(self.clock?.now().ok()?.into())
     }
 }
 
-/// One message of the zygote's.
-fn hear<'a>(control: &OwnedFd, message: &'a mut [u8]) -> Result<&'a [u8], Error> {
-    let length = loop {
-        match recv(control.as_raw_fd(), message, MsgFlags::empty()) {
-            Err(Errno::EINTR) => {}
-            Ok(0) => return Err(zygote("hearing from it")(Errno::ECONNRESET)),
-            got => break got.map_err(zygote("hearing from it"))?,
-        }
+/// Has the zygote kill its worker.
+fn kill(control: &OwnedFd) -> Result<(), Error> {
+    let sent = send(control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL);
+    sent.map(drop).map_err(zygote("ending a worker"))
+}
+
+/// The zygote's word on its worker's end.
+fn hear_end(control: &OwnedFd) -> Result<End, Error> {
+    let mut message = [0; HEARD];
+    let message = hear(control, &mut message).map_err(zygote("hearing from it"))?;
+    let mut fields = Fields(message);
+    let mut end = || {
+        (fields.u8()? == said::ENDED).then_some(())?;
+        let (status, cpu) = (fields.u32()? as i32, Duration::from_nanos(fields.u64()?));
+        Some(End { status, cpu, resident: fields.u64()?, stamps: fields.u64s() })
     };
-    Ok(&message[..length])
-}
-
-fn end(message: &[u8]) -> Result<End, Error> {
-    let number = |at: usize| message.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    match (message.first(), message.get(1..5).and_then(|four| four.try_into().ok()), number(5), number(13)) {
-        (Some(&said::ENDED), Some(status), Some(cpu), Some(resident)) => {
-            Ok(End { status: i32::from_le_bytes(status), cpu: Duration::from_nanos(cpu), resident })
-        }
-        _ => Err(zygote("hearing of the worker's end")(Errno::EPROTO)),
-    }
+    end().ok_or_else(|| zygote("hearing of the worker's end")(Errno::EPROTO))
 }
 
 /// One evaluation.
@@ -111,9 +116,12 @@ pub(crate) struct Attempt<'a> {
     control: &'a OwnedFd,
     worker: &'a mut Worker,
     config: &'a Config,
+    clock: Option<&'a Clock>,
     session: bool,
     began: Instant,
     cpu_before: Duration,
+    /// What the worker has used since, when it was last looked at.
+    cpu: Duration,
     stop: Option<Stop>,
     killed: Option<Instant>,
     end: Option<End>,
@@ -124,15 +132,18 @@ impl<'a> Attempt<'a> {
         control: &'a OwnedFd,
         worker: &'a mut Worker,
         config: &'a Config,
+        clock: Option<&'a Clock>,
         session: bool,
     ) -> Self {
         Self {
             control,
             worker,
             config,
+            clock,
             session,
             began: Instant::now(),
             cpu_before: Duration::ZERO,
+            cpu: Duration::ZERO,
             stop: None,
             killed: None,
             end: None,
@@ -160,15 +171,15 @@ impl<'a> Attempt<'a> {
             if self.session && done && matches!(unsent, []) && self.end.is_none() {
                 break;
             }
-            if !cleared && coming.ready {
+            // One that has ended gets no code: how it ended says why.
+            if !cleared && coming.ready && self.end.is_none() {
                 self.look_for_filter()?;
                 cleared = true;
             }
             let sending = cleared && !unsent.is_empty() && self.end.is_none();
             let (told, readable, writable) = self.wait(open, sending)?;
             if told {
-                let mut message = [0; 32];
-                self.end = Some(end(hear(self.control, &mut message)?)?);
+                self.end = Some(hear_end(self.control)?);
             }
             if writable {
                 match write_quietly(&self.worker.code, unsent) {
@@ -183,7 +194,7 @@ impl<'a> Attempt<'a> {
             }
             self.watch()?;
         }
-        self.finish(&coming)
+        self.finish(coming)
     }
 
     /// Reads what is there. `false` at the end of the pipe.
@@ -210,7 +221,7 @@ impl<'a> Attempt<'a> {
         let wall = limits.wall.saturating_sub(self.began.elapsed());
         let left = match self.killed {
             Some(_) => Duration::from_millis(100),
-            None => wall.min(limits.cpu.saturating_sub(self.cpu())) + Duration::from_micros(200),
+            None => wall.min(limits.cpu.saturating_sub(self.cpu)) + Duration::from_micros(200),
         };
         let millis = left.as_nanos().div_ceil(1_000_000).clamp(1, 60_000);
         let mut fds = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
@@ -242,10 +253,11 @@ impl<'a> Attempt<'a> {
         if self.end.is_some() {
             return Ok(());
         }
+        self.cpu = self.cpu();
         match self.killed {
             Some(killed) if killed.elapsed() > GONE => Err(zygote("ending a worker")(Errno::ETIMEDOUT)),
             Some(_) => Ok(()),
-            None if self.cpu() >= self.config.limits.cpu => self.kill(Stop::Limit(Limit::Cpu)),
+            None if self.cpu >= self.config.limits.cpu => self.kill(Stop::Limit(Limit::Cpu)),
             None if self.began.elapsed() >= self.config.limits.wall => self.kill(Stop::Limit(Limit::Wall)),
             None => Ok(()),
         }
@@ -257,8 +269,7 @@ impl<'a> Attempt<'a> {
         }
         if self.killed.is_none() && self.end.is_none() {
             self.killed = Some(Instant::now());
-            send(self.control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL)
-                .map_err(zygote("ending a worker"))?;
+            kill(self.control)?;
         }
         Ok(())
     }
@@ -278,30 +289,43 @@ impl<'a> Attempt<'a> {
             },
             Err(error) => format!("{path}: {error}"),
         };
-        self.kill(Stop::Broken(why.clone()))?;
-        let mut message = [0; 32];
-        hear(self.control, &mut message)?;
+        self.end_now()?;
         Err(Error::NotFiltered { why })
     }
 
-    fn finish(mut self, coming: &Coming) -> Result<(Outcome, bool), Error> {
+    /// Ends the worker, if it has not ended yet: the zygote must be free for the next one.
+    fn end_now(&mut self) -> Result<(), Error> {
+        if self.end.is_none() {
+            kill(self.control)?;
+            self.end = Some(hear_end(self.control)?);
+        }
+        Ok(())
+    }
+
+    /// What each step took, if it is to be known.
+    fn steps(&self, coming: &Coming) -> Option<Steps> {
+        let ([born, descriptors, limits, filter], [read, done]) = coming.stamps;
+        let [forking, reaped] = self.end?.stamps?;
+        let asked = self.worker.stamp;
+        self.clock?.steps(&[asked, forking, born, descriptors, limits, filter, read, done, reaped, stamp()])
+    }
+
+    fn finish(mut self, coming: Coming) -> Result<(Outcome, bool), Error> {
         let wall = self.worker.asked.elapsed();
+        let steps = self.steps(&coming);
         let status = self.end.map(|end| end.status);
         let ending = coming.ending(self.config.policy, &self.config.limits, status, self.stop.take());
         let goes_on = self.end.is_none()
             && matches!(ending, Ok(Ending::Value { .. } | Ending::Exception { .. } | Ending::Syntax { .. }));
-        if self.end.is_none() && !goes_on {
-            // A session's worker that is of no more use: the zygote must be free for the next one.
-            send(self.control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL)
-                .map_err(zygote("ending a worker"))?;
-            let mut message = [0; 32];
-            self.end = Some(end(hear(self.control, &mut message)?)?);
+        if !goes_on {
+            // A session's worker that is of no more use.
+            self.end_now()?;
         }
         let ending = ending?;
         let cpu = self.end.map_or_else(|| self.cpu(), |end| end.cpu.saturating_sub(self.cpu_before));
         let resident = self.end.map_or(0, |end| end.resident);
-        let usage = Usage { wall, cpu, resident, ..coming.usage() };
-        Ok((Outcome { ending, stdout: coming.stdout.clone(), usage }, goes_on))
+        let usage = Usage { wall, cpu, resident, steps, ..coming.usage() };
+        Ok((Outcome { ending, stdout: coming.stdout, usage }, goes_on))
     }
 }
 
@@ -324,6 +348,7 @@ fn write_quietly(pipe: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 mod tests {
     use super::*;
     use nix::sys::signal::{SigHandler, signal};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
     use nix::sys::wait::{WaitStatus, waitpid};
 
     #[test]
@@ -342,5 +367,31 @@ mod tests {
                 assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 7)));
             }
         }
+    }
+
+    /// A zygote that has said its word already, of a worker that was ready and was killed.
+    #[test]
+    fn a_worker_that_dies_between_its_word_and_the_look_is_not_waited_for() {
+        let (ours, its) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (answers, its_answers) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (_its_code, code) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        write(&its_answers, b"R\0\0\0\0").unwrap();
+        let ended = [[said::ENDED, 9, 0, 0, 0].as_slice(), &[0; 16]].concat();
+        send(its.as_raw_fd(), &ended, MsgFlags::empty()).unwrap();
+        drop(its_answers);
+        let (done, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let config = Config { policy: crate::Policy::Mode1, ..Config::default() };
+            let asked = Instant::now();
+            let mut worker = Worker { pid: i32::MAX, code, answers, asked, stamp: 0, clock: None };
+            let attempt = Attempt::new(&ours, &mut worker, &config, None, false);
+            let came = attempt.carry_out(Coming::default(), &Request::new("1"));
+            done.send(came.map(|(outcome, goes_on)| (outcome.ending, goes_on)).ok())
+        });
+        let came = heard.recv_timeout(Duration::from_secs(20)).expect("it waits for what does not come");
+        // In strict mode that is what the kernel does to a forbidden call.
+        assert_eq!(came, Some((Ending::Forbidden { call: None }, false)));
+        drop(its);
     }
 }

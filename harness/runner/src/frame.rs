@@ -11,7 +11,7 @@ const HEADER: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// The filter is there; the code will be read next.
+    /// The filter is there; the code will be read next. Where steps are timed: four stamps, eight bytes each.
     Ready = b'R',
     /// A piece of standard output.
     Stdout = b'O',
@@ -35,7 +35,8 @@ pub(crate) enum Kind {
     Fault = b'S',
     /// Set-up failed: the step, one byte, and the errno, four.
     Unready = b'U',
-    /// The answer is whole: its kind, one byte, instructions and peak memory, eight each.
+    /// The answer is whole: its kind, one byte, instructions and peak memory, eight each; where steps are
+    /// timed, two stamps, eight each.
     End = b'E',
 }
 
@@ -126,6 +127,14 @@ impl Fields<'_> {
         let (eight, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;
         Some(u64::from_le_bytes(*eight))
+    }
+
+    pub(crate) fn u64s<const N: usize>(&mut self) -> Option<[u64; N]> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = self.u64()?;
+        }
+        Some(numbers)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an evaluation came to.
 
-use crate::{Limit, policy::Policy};
+use crate::{Limit, Steps, policy::Policy};
 use atlas_model::{Abi, abi::syscalls};
 use serde::Serialize;
 use std::time::Duration;
@@ -178,6 +178,10 @@ pub struct Usage {
     pub instructions: u64,
     /// Bytes of standard output.
     pub output: u64,
+    /// What each step took, where [`Builder::time_steps`](crate::Builder::time_steps) asked for it, the
+    /// worker was a fresh one, and its answer came whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Steps>,
 }
 
 /// The signal by which a policy's kernel ends the worker.

@@ -147,7 +147,6 @@ impl Policy {
     fn compile(self, otherwise: ScmpAction) -> Result<ScmpFilterContext, libseccomp::error::SeccompError> {
         let mut filter = ScmpFilterContext::new(otherwise)?;
         filter.set_act_badarch(otherwise)?;
-        filter.set_ctl_nnp(true)?;
         debug_assert!(filter.is_arch_present(ScmpArch::Native)?);
         for rule in self.rules() {
             let call = ScmpSyscall::from_name(rule.call)?;

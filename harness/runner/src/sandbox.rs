@@ -2,10 +2,11 @@
 
 use crate::answer::Coming;
 use crate::attempt::{Attempt, Worker};
-use crate::zygote::{self, Config, said};
+use crate::steps::Clock;
+use crate::zygote::{self, Config, hear, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, shutdown, socketpair};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -37,12 +38,21 @@ impl Builder {
         self
     }
 
+    /// Has [`Usage::steps`] say what each step of an evaluation took; off by default. Steps are read from
+    /// the processor's time stamp counter: they are for measuring, and where the counter is of no use
+    /// there are none. Nor are there under [`Policy::Mode1`], whose kernel forbids the counter
+    /// (kernel/seccomp.c `seccomp_set_mode_strict`, `disable_TSC`).
+    pub fn time_steps(mut self, wanted: bool) -> Self {
+        self.config.time_steps = wanted;
+        self
+    }
+
     /// Forks the zygote. Build early: what the program has in memory then, every worker shares.
     ///
     /// # Errors
     /// A limit out of range, a filter that cannot be made, or no zygote. That the kernel has no
     /// seccomp shows at the first evaluation.
-    pub fn build(self) -> Result<Sandbox, Error> {
+    pub fn build(mut self) -> Result<Sandbox, Error> {
         self.config.limits.check()?;
         for (name, _) in &self.config.natives {
             let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
@@ -50,7 +60,10 @@ impl Builder {
                 return Err(Error::Native(name.clone()));
             }
         }
-        let mut sandbox = Sandbox { config: self.config, zygote: None };
+        let can = self.config.time_steps && self.config.policy != Policy::Mode1;
+        let clock = if can { Clock::start() } else { None };
+        self.config.time_steps = clock.is_some();
+        let mut sandbox = Sandbox { config: self.config, clock, zygote: None };
         sandbox.zygote()?;
         Ok(sandbox)
     }
@@ -69,6 +82,7 @@ impl Builder {
 #[derive(Debug)]
 pub struct Sandbox {
     config: Config,
+    clock: Option<Clock>,
     zygote: Option<Zygote>,
 }
 
@@ -122,7 +136,7 @@ impl Sandbox {
             return Ok(outcome);
         }
         let mut worker = self.worker(false)?;
-        let (ended, _) = self.attempt(&mut worker, Coming::default(), &request, false)?;
+        let (ended, _) = self.attempt(&mut worker, self.coming(false), &request, false)?;
         Ok(ended)
     }
 
@@ -132,20 +146,26 @@ impl Sandbox {
     }
 
     fn worker(&mut self, session: bool) -> Result<Worker, Error> {
-        let made = Worker::start(self.zygote()?, session);
+        let timed = self.config.time_steps;
+        let made = Worker::start(self.zygote()?, session, timed);
         if made.is_err() {
             self.zygote = None;
         }
         made
     }
 
+    /// What comes from a worker, which is ready already or new.
+    fn coming(&self, ready: bool) -> Coming {
+        Coming::from_worker(ready, self.config.time_steps)
+    }
+
     /// The zygote, made anew where it is gone.
     fn zygote(&mut self) -> Result<&OwnedFd, Error> {
-        if self.zygote.is_none() {
-            self.zygote = Some(spawn(&self.config)?);
-        }
-        let zygote = self.zygote.as_ref().map(|zygote| &zygote.control);
-        zygote.ok_or(Error::Zygote { what: "it is gone", errno: Errno::ESRCH })
+        let zygote = match self.zygote.take() {
+            Some(zygote) => zygote,
+            None => spawn(&self.config)?,
+        };
+        Ok(&self.zygote.insert(zygote).control)
     }
 
     /// One evaluation by a worker; with it, whether the worker goes on.
@@ -159,7 +179,8 @@ impl Sandbox {
         let Some(Zygote { control, .. }) = &self.zygote else {
             return Err(Error::Zygote { what: "it is gone", errno: Errno::ESRCH });
         };
-        let done = Attempt::new(control, worker, &self.config, session).carry_out(coming, request);
+        let done = Attempt::new(control, worker, &self.config, self.clock.as_ref(), session)
+            .carry_out(coming, request);
         if matches!(done, Err(Error::Zygote { .. })) {
             self.zygote = None;
         }
@@ -196,8 +217,8 @@ impl Session<'_> {
             return Ok(outcome);
         }
         let (mut worker, coming) = match self.worker.take() {
-            Some(worker) => (worker, Coming::of_session()),
-            None => (self.sandbox.worker(true)?, Coming::default()),
+            Some(worker) => (worker, self.sandbox.coming(true)),
+            None => (self.sandbox.worker(true)?, self.sandbox.coming(false)),
         };
         let (outcome, goes_on) = self.sandbox.attempt(&mut worker, coming, &request, true)?;
         if goes_on {
@@ -239,19 +260,13 @@ fn spawn(config: &Config) -> Result<Zygote, Error> {
             drop(its);
             let ours = Zygote { control: ours, pid: child, master: std::process::id() };
             let mut message = [0; 512];
-            let length = loop {
-                match recv(ours.control.as_raw_fd(), &mut message, MsgFlags::empty()) {
-                    Err(Errno::EINTR) => {}
-                    got => break got.map_err(failed("hearing from it"))?,
-                }
-            };
-            match message[..length].split_first() {
-                Some((&said::WARM, _)) => Ok(ours),
-                Some((&said::COLD, why)) => {
+            match hear(&ours.control, &mut message).map_err(failed("it ended at its start"))? {
+                [said::WARM, ..] => Ok(ours),
+                [said::COLD, why @ ..] => {
                     let why = String::from_utf8_lossy(why).into_owned();
                     Err(Error::Filter { policy: config.policy.name(), why })
                 }
-                _ => Err(Error::Zygote { what: "it ended at its start", errno: Errno::ECHILD }),
+                _ => Err(failed("asking it how it is")(Errno::EPROTO)),
             }
         }
     }

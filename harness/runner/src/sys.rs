@@ -1,5 +1,6 @@
 //! The calls a worker makes, as thin as they come.
 
+use atlas_model::bpf::Insn;
 use nix::errno::Errno;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -60,6 +61,32 @@ pub(crate) fn close_from(first: c_int) {
 pub(crate) fn prctl(option: c_int, argument: u64) -> Result<c_int, Errno> {
     // SAFETY: the options used here take integers.
     Errno::result(unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) })
+}
+
+/// An instruction as the kernel takes it.
+pub(crate) fn instruction(of: &Insn) -> libc::sock_filter {
+    libc::sock_filter { code: of.code, jt: of.jt, jf: of.jf, k: of.k }
+}
+
+/// Loads a filter, as seccomp_load(3) does: by seccomp(2), and by prctl(2) where the kernel has no such
+/// call (before Linux 3.17). libseccomp 2.5 would make the program anew each time, which takes longer
+/// than all of the rest of it.
+pub(crate) fn load(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the program is there, as long as it says; the kernel copies it and changes nothing.
+    let loaded = Errno::result(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+    });
+    match loaded {
+        Err(Errno::ENOSYS) => {
+            let mode = u64::from(libc::SECCOMP_MODE_FILTER);
+            // SAFETY: as above.
+            let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+            Errno::result(set).map(drop)
+        }
+        loaded => loaded.map(drop),
+    }
 }
 
 /// Gives up every capability, and root's user and groups where the process is root's.

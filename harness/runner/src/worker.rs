@@ -2,10 +2,10 @@
 
 use crate::frame::Kind;
 use crate::policy::{CANARY, FD_IN, FD_OUT, Policy};
+use crate::steps::Stamps;
 use crate::vm::{Task, Vm, instructions};
 use crate::zygote::Config;
 use crate::{out, signals, sys};
-use libseccomp::ScmpFilterContext;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -70,7 +70,7 @@ pub(crate) fn head(code: usize, input: usize, seed: u64) -> [u8; HEAD] {
 pub(crate) struct Parts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) vm: &'a mut Vm,
-    pub(crate) filter: Option<&'a ScmpFilterContext>,
+    pub(crate) filter: Option<&'a [libc::sock_filter]>,
     /// Room for the code and the input.
     pub(crate) room: &'a mut [u8],
 }
@@ -78,13 +78,15 @@ pub(crate) struct Parts<'a> {
 /// Becomes a worker, and ends as one.
 pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session: bool) -> ! {
     let Parts { config, vm, filter, room } = parts;
-    if let Err((step, errno)) = confine(config, filter, code, answers, session) {
+    let mut stamps = Stamps::new(config.time_steps);
+    stamps.take();
+    if let Err((step, errno)) = confine(config, filter, code, answers, session, &mut stamps) {
         let mut payload = [step as u8, 0, 0, 0, 0];
         payload[1..].copy_from_slice(&(errno as i32).to_le_bytes());
         out::frame(Kind::Unready, &payload);
         sys::exit()
     }
-    out::frame(Kind::Ready, &[]);
+    out::frame(Kind::Ready, stamps.give());
     loop {
         let mut head = [0; HEAD];
         if !sys::read_exact(FD_IN, &mut head) {
@@ -100,6 +102,7 @@ pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session:
         if !sys::read_exact(FD_IN, place) {
             sys::exit()
         }
+        stamps.take();
         let (code, input) = place.split_at(code);
         let answer = vm.answer(&Task {
             code,
@@ -108,11 +111,14 @@ pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session:
             instructions: config.limits.instructions,
             depth: config.limits.depth,
         });
-        let mut payload = [0; 17];
+        stamps.take();
+        let mut payload = [0; 33];
         payload[0] = answer as u8;
         payload[1..9].copy_from_slice(&instructions().to_le_bytes());
-        payload[9..].copy_from_slice(&vm.peak().to_le_bytes());
-        out::frame(Kind::End, &payload);
+        payload[9..17].copy_from_slice(&vm.peak().to_le_bytes());
+        let stamps = stamps.give();
+        payload[17..17 + stamps.len()].copy_from_slice(stamps);
+        out::frame(Kind::End, &payload[..17 + stamps.len()]);
         if !session {
             sys::exit()
         }
@@ -122,10 +128,11 @@ pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session:
 /// From a process like its parent to one that can do nothing but read, write and end.
 fn confine(
     config: &Config,
-    filter: Option<&ScmpFilterContext>,
+    filter: Option<&[libc::sock_filter]>,
     code: &OwnedFd,
     answers: &OwnedFd,
     session: bool,
+    stamps: &mut Stamps,
 ) -> Result<(), (Step, Errno)> {
     let at = |step: Step| move |errno: Errno| (step, errno);
     // In the zygote 0 and 1 are taken, so neither pipe is closed before it is copied.
@@ -134,19 +141,18 @@ fn confine(
         Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), to) }).map_err(at(Step::Descriptors))?;
     }
     sys::close_from(2);
+    stamps.take();
     signals::handle(config.policy == Policy::Diagnose).map_err(at(Step::Signals))?;
     sys::drop_privileges().map_err(at(Step::Privileges))?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(at(Step::Privileges))?;
     // After the user has changed, which takes it back (kernel/cred.c commit_creds).
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Step::Parent))?;
     limit(config, session).map_err(at(Step::Limits))?;
+    stamps.take();
     match filter {
         Some(filter) => {
             sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(at(Step::NoNewPrivs))?;
-            filter.load().map_err(|error| {
-                let errno = error.sysrawrc().map_or(Errno::EINVAL, |code| Errno::from_raw(code.abs()));
-                (Step::Load, errno)
-            })?;
+            sys::load(filter).map_err(at(Step::Load))?;
         }
         None => {
             let strict = u64::from(libc::SECCOMP_MODE_STRICT);
@@ -160,6 +166,7 @@ fn confine(
             return Err((Step::Canary, Errno::last()));
         }
     }
+    stamps.take();
     Ok(())
 }
 
@@ -176,9 +183,11 @@ fn limit(config: &Config, session: bool) -> Result<(), Errno> {
         Resource::RLIMIT_NPROC,
     ];
     if !session {
-        // The master's watch is finer; this one holds also without the master.
+        // The master's watch is finer; this one holds also without the master. It counts in ticks
+        // (kernel/time/posix-cpu-timers.c check_process_timers), which on a busy machine may run ahead of
+        // the clock: by SIGXCPU first, so that it comes to be called what it is.
         let seconds = config.limits.cpu.as_secs() + 1;
-        setrlimit(Resource::RLIMIT_CPU, seconds, seconds)?;
+        setrlimit(Resource::RLIMIT_CPU, seconds, seconds + 1)?;
     }
     none.into_iter().try_for_each(|resource| setrlimit(resource, 0, 0))
 }

@@ -4,7 +4,7 @@
 use crate::policy::Policy;
 use crate::vm::{Native, Vm};
 use crate::worker::{self, Parts};
-use crate::{Limits, sys};
+use crate::{Limits, steps::stamp, sys};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -20,12 +20,16 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) natives: Vec<(String, Native)>,
+    pub(crate) time_steps: bool,
 }
 
 /// The zygote's line to the master. 0 to 2 are copies of it, so that no pipe lands there.
 const CONTROL: RawFd = 3;
 /// The machine stack that a worker has before its address space is frozen, in bytes.
 const STACK: usize = 1 << 20;
+
+/// The longest of the zygote's messages, but for the reason why it is cold.
+pub(crate) const HEARD: usize = 64;
 
 /// What the master says.
 pub(crate) mod say {
@@ -43,7 +47,8 @@ pub(crate) mod said {
     pub(crate) const COLD: u8 = b'C';
     /// A worker is forked: its pid, or an errno negated.
     pub(crate) const FORKED: u8 = b'F';
-    /// The worker has ended: status, processor nanoseconds, resident bytes.
+    /// The worker has ended: status, processor nanoseconds, resident bytes; and, where steps are timed, when
+    /// it was forked and when it was reaped.
     pub(crate) const ENDED: u8 = b'E';
 }
 
@@ -82,7 +87,7 @@ pub(crate) fn live(control: OwnedFd, config: &Config) -> ! {
 
 struct Warm {
     vm: Vm,
-    filter: Option<libseccomp::ScmpFilterContext>,
+    filter: Option<Vec<libc::sock_filter>>,
     room: &'static mut [u8],
     signals: SignalFd,
 }
@@ -90,14 +95,8 @@ struct Warm {
 fn warm(config: &Config) -> Result<Warm, String> {
     let vm = Vm::open(config.limits.memory, &config.natives)
         .ok_or_else(|| format!("the interpreter does not start within {} bytes", config.limits.memory))?;
-    let filter = config.policy.filter().map_err(|error| error.to_string())?;
-    if let Some(filter) = &filter {
-        // Makes the heap as large as loading needs it: a worker's cannot grow.
-        let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
-        if let Ok(null) = null {
-            let _ = filter.export_bpf(&null);
-        }
-    }
+    let filter = config.policy.program().map_err(|error| error.to_string())?;
+    let filter = filter.map(|program| program.iter().map(sys::instruction).collect());
     sys::swallow_stderr();
     grow_stack();
     let size = config.limits.code;
@@ -119,7 +118,8 @@ fn warm(config: &Config) -> Result<Warm, String> {
     Ok(Warm { vm, filter, room, signals })
 }
 
-/// Has the kernel extend the stack's mapping, and gives the pages back.
+/// Has the kernel extend the stack's mapping, and gives the pages back, or every fork would copy their
+/// entries and every worker free them.
 #[inline(never)]
 fn grow_stack() {
     let mut space = std::mem::MaybeUninit::<[u8; STACK]>::uninit();
@@ -128,6 +128,10 @@ fn grow_stack() {
         // SAFETY: within the array.
         unsafe { start.add(page).write_volatile(0) };
     }
+    let (from, to) = (start as usize, start as usize + STACK);
+    let (first, end) = (from.next_multiple_of(4096), to & !4095);
+    // SAFETY: whole pages of the array, in which nothing is that would be missed.
+    unsafe { libc::madvise(start.add(first - from).cast(), end - first, libc::MADV_DONTNEED) };
     std::hint::black_box(&mut space);
 }
 
@@ -180,22 +184,24 @@ fn run(
     answers: OwnedFd,
     session: bool,
 ) -> bool {
+    let forking = config.time_steps.then(stamp);
     // SAFETY: this process has one thread.
     let child = match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             let parts =
-                Parts { config, vm: &mut warm.vm, filter: warm.filter.as_ref(), room: &mut *warm.room };
+                Parts { config, vm: &mut warm.vm, filter: warm.filter.as_deref(), room: &mut *warm.room };
             worker::live(parts, &code, &answers, session)
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(errno) => return tell(control, said::FORKED, &(-(errno as i32)).to_le_bytes()),
     };
     drop((code, answers));
-    tell(control, said::FORKED, &child.as_raw().to_le_bytes()) && attend(control, &warm.signals, child)
+    tell(control, said::FORKED, &child.as_raw().to_le_bytes())
+        && attend(control, &warm.signals, child, forking)
 }
 
 /// Waits for a worker's end, and kills it when the master says so, or is gone.
-fn attend(control: &OwnedFd, signals: &SignalFd, child: Pid) -> bool {
+fn attend(control: &OwnedFd, signals: &SignalFd, child: Pid, forking: Option<u64>) -> bool {
     let mut master = true;
     loop {
         let mut fds = [
@@ -220,17 +226,31 @@ fn attend(control: &OwnedFd, signals: &SignalFd, child: Pid) -> bool {
         };
         if ended == child.as_raw() {
             let nanos = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
-            let mut payload = [0; 20];
+            let mut payload = [0; 36];
             payload[..4].copy_from_slice(&status.to_le_bytes());
             payload[4..12].copy_from_slice(&(nanos(usage.ru_utime) + nanos(usage.ru_stime)).to_le_bytes());
-            payload[12..].copy_from_slice(&(usage.ru_maxrss as u64 * 1024).to_le_bytes());
+            payload[12..20].copy_from_slice(&(usage.ru_maxrss as u64 * 1024).to_le_bytes());
+            let Some(forking) = forking else { return master && tell(control, said::ENDED, &payload[..20]) };
+            payload[20..28].copy_from_slice(&forking.to_le_bytes());
+            payload[28..].copy_from_slice(&stamp().to_le_bytes());
             return master && tell(control, said::ENDED, &payload);
         }
     }
 }
 
+/// One message from the other end of a control line, which must not be closed.
+pub(crate) fn hear<'a>(control: &OwnedFd, message: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    loop {
+        match recv(control.as_raw_fd(), message, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return Err(Errno::ECONNRESET),
+            got => return got.map(|length| &message[..length]),
+        }
+    }
+}
+
 fn tell(control: &OwnedFd, what: u8, payload: &[u8]) -> bool {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; HEARD];
     bytes[0] = what;
     bytes[1..=payload.len()].copy_from_slice(payload);
     send(control.as_raw_fd(), &bytes[..=payload.len()], MsgFlags::MSG_NOSIGNAL).is_ok()

@@ -46,6 +46,8 @@ fn descendants() -> Vec<(u32, String)> {
 fn sandbox(policy: Policy) -> Sandbox {
     let mut limits = Limits::default();
     limits.instructions = 2000;
+    // Time is not under test here, and a busy machine takes its own.
+    (limits.wall, limits.cpu) = (Duration::from_secs(30), Duration::from_secs(30));
     let getpid = |_: &[i64]| {
         // SAFETY: no memory is touched.
         unsafe { libc::syscall(libc::SYS_getpid) }
@@ -168,13 +170,13 @@ fn threads_at_work_do_not_disturb_a_fork() {
             for round in 0..200 {
                 let mut sandbox = sandbox(Policy::Strict);
                 let outcome = sandbox.eval(&format!("{round} + 1")).unwrap();
-                assert_eq!(outcome.value(), Some((round + 1).to_string().as_str()));
+                assert_eq!(outcome.value(), Some((round + 1).to_string().as_str()), "{outcome:?}");
             }
             began.elapsed()
         });
         let took = forking.join();
         done.store(true, Relaxed);
-        assert!(took.unwrap() < Duration::from_secs(60));
+        assert!(took.unwrap() < Duration::from_secs(300));
     });
     assert_eq!((descriptors(), descendants()), before);
 }
