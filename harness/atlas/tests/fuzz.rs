@@ -202,7 +202,8 @@ fn is_a_case_file(finding: &Finding) {
 
 #[test]
 fn a_budget_of_time_ends_near_its_time() {
-    let budget = Duration::from_secs(4);
+    // A round of all properties takes longer.
+    let budget = Duration::from_secs(1);
     let mut first = None;
     let mut told = Told::default();
     fuzz::run(&plan(&HOLDS, 1, Budget::Time(budget)), &AtomicBool::new(false), &mut |event| {
@@ -214,12 +215,13 @@ fn a_budget_of_time_ends_near_its_time() {
     let took = first.unwrap().elapsed();
     let tally = told.finished.unwrap();
     println!("{took:?} for {budget:?}, {} trials", tally.trials());
-    assert!(took >= budget && took < budget + Duration::from_secs(6), "{took:?}");
+    assert!(took >= budget && took < budget + Duration::from_secs(2), "{took:?}");
     assert!(tally.trials() > 0 && tally.all_broken() == 0 && told.found.is_empty());
 }
 
 #[test]
 fn a_raised_stop_ends_the_run_with_what_there_is() {
+    // Raised after the first request of the first round.
     let stop = AtomicBool::new(false);
     let mut raised = None;
     let mut told = Told::default();
@@ -233,6 +235,6 @@ fn a_raised_stop_ends_the_run_with_what_there_is() {
     println!("{took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     let tally = told.finished.unwrap();
-    assert!(tally.trials() > 0 && tally.lost == 0 && told.not_run.is_empty());
+    assert!((1..100).contains(&tally.trials()) && tally.lost == 0 && told.not_run.is_empty());
     assert!(reach.actions.1 > 0);
 }
