@@ -6,6 +6,8 @@ use atlas_cases::{Body, Case};
 use atlas_model::experiment::{MAX_STEPS, MAX_TASKS};
 use atlas_model::{Abi, Experiment};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The longest case file that is read, in bytes.
@@ -64,12 +66,10 @@ pub enum CaseFileError {
         source: std::io::Error,
     },
     /// It is too long.
-    #[error("{path} has {length} bytes, and a case file has at most {LONGEST}")]
+    #[error("{path} is longer than {LONGEST} bytes, and a case file is not")]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Its length.
-        length: u64,
     },
     /// It is no JSON of a case.
     #[error("{path} is no case file: {source}")]
@@ -96,12 +96,13 @@ impl CaseFile {
     /// [`CaseFileError`].
     pub fn read(path: &Path) -> Result<Self, CaseFileError> {
         let failed = |source| CaseFileError::Read { path: path.to_owned(), source };
-        let length = std::fs::metadata(path).map_err(failed)?.len();
-        if length > LONGEST {
-            return Err(CaseFileError::TooLong { path: path.to_owned(), length });
+        let mut text = Vec::new();
+        // The length that a pipe or a device says it has means nothing.
+        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
+        if read.map_err(failed)? as u64 > LONGEST {
+            return Err(CaseFileError::TooLong { path: path.to_owned() });
         }
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let file: Self = serde_json::from_str(&text)
+        let file: Self = serde_json::from_slice(&text)
             .map_err(|source| CaseFileError::Parse { path: path.to_owned(), source })?;
         match file.problem() {
             Some(problem) => Err(CaseFileError::Experiment { path: path.to_owned(), problem }),

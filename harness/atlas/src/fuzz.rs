@@ -87,6 +87,8 @@ pub enum Event {
         kernel: String,
         /// What was done so far.
         tally: Tally,
+        /// What the trials of all kernels reached so far.
+        reach: Reach,
     },
     /// A trial breaks its property, in its smallest form.
     Found(Box<Finding>),
@@ -129,6 +131,12 @@ impl Tally {
     #[must_use]
     pub fn all_broken(&self) -> u64 {
         self.broken.values().sum()
+    }
+
+    /// Of the filters handed to the kernel, the share it accepted, in percent.
+    #[must_use]
+    pub fn accepted_percent(&self) -> u64 {
+        (self.accepted * 100).checked_div(self.attached).unwrap_or(0)
     }
 
     /// Experiments a second.

@@ -14,6 +14,7 @@ pub mod fold;
 pub mod fuzz;
 pub mod judge;
 pub mod plan;
+pub mod policyfile;
 pub mod report;
 pub mod results;
 pub mod run;

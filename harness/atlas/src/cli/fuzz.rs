@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long)]
     list: bool,
     /// Go on so long on each kernel, such as 10m
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "cases")]
+    #[arg(long = "for", value_name = "TIME", value_parser = some_time, conflicts_with = "cases")]
     time: Option<Duration>,
     /// Try so many trials on each kernel [default: 2000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -126,6 +126,14 @@ fn properties(names: &[String]) -> Result<Vec<&'static Property>, Failure> {
     names.iter().map(of).collect()
 }
 
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("that is no time at all".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Another seed each time, short enough to be typed.
 fn rand_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -143,6 +151,7 @@ struct Summary {
     problems: Vec<String>,
     bad: bool,
     failure: Option<Failure>,
+    reach: Reach,
     start: Instant,
     shown: Instant,
 }
@@ -161,6 +170,7 @@ impl Summary {
             problems: Vec::new(),
             bad: false,
             failure: None,
+            reach: Reach::default(),
             start: now,
             shown: now,
         }
@@ -192,20 +202,21 @@ impl Summary {
                     None => self.line(&format!("{kernel}: {release} is up")),
                 }
             }
-            Event::Progress { kernel, tally } => {
+            Event::Progress { kernel, tally, reach } => {
+                self.reach = *reach;
                 if let Some(bar) = self.legs.get(kernel) {
-                    bar.set_message(text(tally));
+                    bar.set_message(text(tally, self.reach));
                 } else if self.shown.elapsed() > Duration::from_secs(10) {
                     self.shown = Instant::now();
-                    self.line(&format!("{kernel}: {}", text(tally)));
+                    self.line(&format!("{kernel}: {}", text(tally, self.reach)));
                 }
                 self.done.insert(kernel.clone(), tally.clone());
             }
             Event::Finished { kernel, tally } => {
                 if let Some(bar) = self.legs.get(kernel) {
-                    bar.finish_with_message(text(tally));
+                    bar.finish_with_message(text(tally, self.reach));
                 } else {
-                    self.line(&format!("{kernel}: {}", text(tally)));
+                    self.line(&format!("{kernel}: {}", text(tally, self.reach)));
                 }
                 self.done.insert(kernel.clone(), tally.clone());
                 self.bad |= tally.all_broken() > 0 || tally.lost > 0;
@@ -285,14 +296,20 @@ impl Summary {
     }
 }
 
-fn text(tally: &Tally) -> String {
+fn text(tally: &Tally, reach: Reach) -> String {
     format!(
-        "{} trials, {} experiments, {:.0} a second, {} of {} filters accepted, {} broken, {} guests lost",
+        "{} trials, {} experiments, {:.0} a second, {} of {} filters accepted ({} %), \
+         {} of {} opcodes and {} of {} actions reached, {} broken, {} guests lost",
         tally.trials(),
         tally.experiments,
         tally.rate(),
         tally.accepted,
         tally.attached,
+        tally.accepted_percent(),
+        reach.opcodes.0,
+        reach.opcodes.1,
+        reach.actions.0,
+        reach.actions.1,
         tally.all_broken(),
         tally.lost
     )

@@ -2,11 +2,14 @@
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
 use crate::plan::JitChoice;
+use crate::policyfile;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
 use atlas_model::bpf::{self, Filter};
+use atlas_policy::Compiler;
 use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::{Accelerator, BootOptions};
+use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "example"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "example", "policy"]))]
 pub(super) struct Args {
     /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
     #[arg(long, value_name = "S|PATH")]
@@ -29,6 +32,12 @@ pub(super) struct Args {
     /// A built-in filter
     #[arg(long, value_enum)]
     example: Option<Example>,
+    /// A policy as JSON, such as docs/examples/policy.json
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Who makes the filter of the policy
+    #[arg(long, value_enum, default_value_t, requires = "policy")]
+    compiler: CompilerChoice,
     /// The six argument registers of every call, separated by commas [default: all 0]
     #[arg(long, value_name = "A,B,C,D,E,F", value_delimiter = ',', value_parser = register)]
     args: Vec<u64>,
@@ -55,12 +64,39 @@ Examples:
   atlas sweep --example forgetful --kernel 6.12       what slips through without a look at the arch
   atlas sweep --filter my.bpf --kernel 5.10 --jit on  your own filter
   atlas sweep --filter my.bpf --args 0,0x541b         with arguments that its rules look at
+  atlas sweep --policy policy.json --compiler libseccomp
+                                                      what a compiler makes of a policy
   atlas sweep --example runner --json | jq '.sweeps[] | {kernel, agrees, seconds}'
 
 Asked for are the numbers from 0 to 1023, the same with the x32 bit, and the edges, by the syscall
 instruction and by int 0x80. No call is carried out.
 
 Exit status: 0 every kernel answers as the model says, 1 one does not, 2 usage or environment.";
+
+/// Who makes a filter of a policy.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum CompilerChoice {
+    /// A list of numbers, which expresses every policy
+    #[default]
+    Linear,
+    /// The linked libseccomp, its rules in a list
+    Libseccomp,
+    /// The same, its numbers in a binary tree
+    LibseccompTree,
+    /// seccompiler of rust-vmm
+    Seccompiler,
+}
+
+impl From<CompilerChoice> for Compiler {
+    fn from(choice: CompilerChoice) -> Self {
+        match choice {
+            CompilerChoice::Linear => Self::Linear,
+            CompilerChoice::Libseccomp => Self::LibseccompLinear,
+            CompilerChoice::LibseccompTree => Self::LibseccompTree,
+            CompilerChoice::Seccompiler => Self::Seccompiler,
+        }
+    }
+}
 
 fn register(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x") {
@@ -110,9 +146,10 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The filter that was asked for; one that no kernel takes is refused here.
 fn filter(args: &Args) -> Result<Filter, Failure> {
-    let (filter, of) = match (&args.filter, args.example) {
-        (Some(path), _) => (read(path)?, path.display().to_string()),
-        (None, example) => (example.unwrap_or(Example::Toy).filter()?, "the example".into()),
+    let (filter, of) = match (&args.filter, &args.policy, args.example) {
+        (Some(path), ..) => (read(path)?, path.display().to_string()),
+        (None, Some(path), _) => (compile(path, args.compiler.into())?, path.display().to_string()),
+        (None, None, example) => (example.unwrap_or(Example::Toy).filter()?, "the example".into()),
     };
     bpf::check(&filter, &bpf::Dialect::default())
         .map_err(|rejection| format!("{of} is no filter that a kernel takes: {rejection}"))?;
@@ -123,6 +160,12 @@ fn read(path: &Path) -> Result<Filter, Failure> {
     let wrong = |problem: String| format!("{}: {problem}", path.display());
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     Ok(Filter::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))?)
+}
+
+fn compile(path: &Path, compiler: Compiler) -> Result<Filter, Failure> {
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
+    let policy = policyfile::read(path).map_err(|error| wrong(error.to_string()))?;
+    Ok(compiler.compile(&policy).map_err(|error| wrong(error.to_string()))?)
 }
 
 /// Sweeps on every kernel, as many guests at once as there are processors; in the kernels' order.

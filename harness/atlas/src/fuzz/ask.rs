@@ -79,6 +79,9 @@ impl Leg<'_> {
             Jit::Fixed => None,
         };
         let request = Request::Run { jit, limit_ms: LIMIT.as_millis() as u32, items };
+        if self.stopped() {
+            return Err(Nobody);
+        }
         let Some(machine) = self.guest() else { return Err(Nobody) };
         match machine.request(&request, LIMIT + MARGIN) {
             Ok(Response::Ran(outcomes)) => {
@@ -99,11 +102,16 @@ impl Leg<'_> {
     }
 }
 
-fn batch(isolation: Isolation, trials: &[&Trial]) -> usize {
-    let most = match isolation {
+/// The most experiments of one request.
+pub(super) fn most(isolation: Isolation) -> usize {
+    match isolation {
         Isolation::Shared => MOST_SHARED,
         Isolation::Process => MOST_APART,
-    };
+    }
+}
+
+fn batch(isolation: Isolation, trials: &[&Trial]) -> usize {
+    let most = most(isolation);
     let mut insns = 0;
     let mut experiments = 0;
     let fits = trials.iter().take_while(|trial| {

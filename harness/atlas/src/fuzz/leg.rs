@@ -1,6 +1,6 @@
 //! One kernel's part of a fuzz run.
 
-use super::ask::{Came, Nobody};
+use super::ask::{Came, Nobody, most};
 use super::finding::{Finding, Kind};
 use super::shrink::{Smallest, between};
 use super::source::{Generators, Source};
@@ -23,6 +23,8 @@ const MOST_LOST: u64 = 60;
 const SHRUNK: u64 = 2;
 /// Trials of one round over all properties.
 const ROUND: u64 = 500;
+/// The same where time is what is given: every property shall have its turn in a short run.
+const ROUND_OF_TIME: u64 = 100;
 
 /// Trials, and for each its outcomes.
 type Carried = (Vec<Arc<Trial>>, Vec<Vec<Came>>);
@@ -36,6 +38,8 @@ pub(super) struct Leg<'a> {
     stop: &'a AtomicBool,
     events: Sender<Event>,
     machine: Option<Machine>,
+    /// When the time is over; `None` where there is no such time.
+    ends: Option<Instant>,
     release: String,
     pub(super) traits: Traits,
     pub(super) tally: Tally,
@@ -57,6 +61,7 @@ impl<'a> Leg<'a> {
             stop,
             events: events.clone(),
             machine: None,
+            ends: None,
             release: String::new(),
             traits: Traits::default(),
             tally: Tally::default(),
@@ -124,12 +129,14 @@ impl<'a> Leg<'a> {
         if !self.traits.has(Feature::ModeFilter) {
             return self.not_run("the kernel has no filters, as its probe says".into());
         }
-        let started = Instant::now();
+        if let Budget::Time(limit) = self.plan.budget {
+            self.ends = Instant::now().checked_add(limit);
+        }
         let mut done = 0;
         if self.replay().is_err() {
             return self.gone();
         }
-        while let Some(trials) = self.left(done, started) {
+        while let Some(trials) = self.left(done) {
             if self.round(done, trials).is_err() {
                 self.gone();
                 break;
@@ -144,27 +151,37 @@ impl<'a> Leg<'a> {
     }
 
     /// The trials of the next round; `None` when the budget is spent.
-    fn left(&self, done: u64, started: Instant) -> Option<u64> {
+    fn left(&self, done: u64) -> Option<u64> {
         let left = match self.plan.budget {
             Budget::Trials(all) => all.saturating_sub(done).min(ROUND),
-            Budget::Time(limit) => {
-                if started.elapsed() < limit {
-                    ROUND
-                } else {
-                    0
-                }
-            }
+            Budget::Time(_) => ROUND_OF_TIME,
         };
-        (left > 0 && !self.stopped()).then_some(left)
+        (left > 0 && !self.over()).then_some(left)
     }
 
-    /// A round: every property gets its share of the trials from `done` to `done + trials`.
+    /// Whether the time is over, or somebody ended it.
+    fn over(&self) -> bool {
+        self.stopped() || self.ends.is_some_and(|ends| Instant::now() >= ends)
+    }
+
+    /// A round: every property gets its share of the trials from `done` to `done + trials`, a request
+    /// at a time.
     fn round(&mut self, done: u64, trials: u64) -> Result<(), Nobody> {
         for index in 0..self.plan.properties.len() {
             let share = |upto| part(&self.plan.properties, index, upto);
-            let numbers = self.plan.first + share(done)..self.plan.first + share(done + trials);
-            self.batch(index, numbers)?;
-            self.tell(Event::Progress { kernel: self.kernel.name.clone(), tally: self.tally.clone() });
+            let step = most(self.plan.properties[index].isolation);
+            let end = self.plan.first + share(done + trials);
+            let mut next = self.plan.first + share(done);
+            while next < end && !self.over() {
+                let upto = end.min(next + step as u64);
+                self.batch(index, next..upto)?;
+                next = upto;
+                self.tell(Event::Progress {
+                    kernel: self.kernel.name.clone(),
+                    tally: self.tally.clone(),
+                    reach: self.source.reach(),
+                });
+            }
         }
         Ok(())
     }
@@ -281,8 +298,9 @@ impl<'a> Leg<'a> {
     /// The guest is gone.
     pub(super) fn lose(&mut self, lost: &Lost) {
         self.machine = None;
-        self.tally.lost += 1;
+        // Whoever ends a run ends its guests: those are not lost.
         if !self.stopped() {
+            self.tally.lost += 1;
             self.tell(Event::Lost { kernel: self.kernel.name.clone(), why: lost.reason.to_string() });
         }
     }
