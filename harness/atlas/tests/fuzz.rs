@@ -202,8 +202,7 @@ fn is_a_case_file(finding: &Finding) {
 
 #[test]
 fn a_budget_of_time_ends_near_its_time() {
-    // A round of all properties takes longer.
-    let budget = Duration::from_secs(1);
+    let budget = Duration::from_millis(300);
     let mut first = None;
     let mut told = Told::default();
     fuzz::run(&plan(&HOLDS, 1, Budget::Time(budget)), &AtomicBool::new(false), &mut |event| {
@@ -215,7 +214,7 @@ fn a_budget_of_time_ends_near_its_time() {
     let took = first.unwrap().elapsed();
     let tally = told.finished.unwrap();
     println!("{took:?} for {budget:?}, {} trials", tally.trials());
-    assert!(took >= budget && took < budget + Duration::from_secs(2), "{took:?}");
+    assert!(took >= budget && took < budget + Duration::from_millis(1500), "{took:?}");
     assert!(tally.trials() > 0 && tally.all_broken() == 0 && told.found.is_empty());
 }
 

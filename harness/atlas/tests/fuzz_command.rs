@@ -50,7 +50,17 @@ fn interrupted(json: bool, after: Duration) -> String {
     let kernel = std::env::var("ATLAS_KERNEL").unwrap_or_else(|_| "6.12".into());
     let out = tempfile::tempdir().unwrap();
     let mut command = atlas();
-    command.args(["fuzz", "--quiet", "--for", "10m", "--kernel", kernel.split(',').next().unwrap(), "--out"]);
+    command.args([
+        "fuzz",
+        "--quiet",
+        "--seed",
+        "2013",
+        "--for",
+        "10m",
+        "--kernel",
+        kernel.split(',').next().unwrap(),
+        "--out",
+    ]);
     command.arg(out.path()).args(json.then_some("--json"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let guests = wait("a guest", || Some(guests_of(child.id())).filter(|guests| !guests.is_empty()));

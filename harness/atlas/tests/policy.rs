@@ -44,6 +44,8 @@ fn what_is_no_policy_is_refused_with_the_reason() {
         assert!(good.contains(from), "no {from} in {good}");
         good.replacen(from, to, 1)
     };
+    let condition = "{ \"arg\": 0, \"comparison\": \"Equal\", \"value\": 16 }";
+    let twice = changed(condition, &format!("{condition}, {condition}"));
     for (content, compiler, says) in [
         ("rules".into(), "linear", "it is no policy: expected value at line 1 column 1"),
         (changed("\"default\"", "\"defalt\""), "linear", "missing field `default`"),
@@ -55,6 +57,8 @@ fn what_is_no_policy_is_refused_with_the_reason() {
         (changed("\"arg\": 0", "\"arg\": 6"), "linear", "rule 2 is about argument 6, and calls have six"),
         (changed("\"Errno\": 1", "\"Trap\": 1"), "seccompiler", "seccompiler cannot express rule 1"),
         (changed("\"Errno\": 1", "\"Errno\": 65536"), "linear", "invalid value: integer `65536`"),
+        (twice.clone(), "libseccomp", "libseccomp cannot express rule 2: it has several conditions"),
+        (twice, "libseccomp-tree", "libseccomp-tree cannot express rule 2: it has several conditions"),
         (" ".repeat(9 << 20), "linear", "it is longer than 8388608 bytes"),
     ] {
         std::fs::write(&path, content).unwrap();
