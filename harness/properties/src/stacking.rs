@@ -2,12 +2,12 @@
 
 use crate::script::{RECORD, behind_guard, install, steps};
 use crate::trial::{Isolation, Property, Trial};
-use atlas_model::arbitrary::{call, stack};
+use atlas_model::arbitrary::{call, edge, stack};
 use atlas_model::bpf::{self, Dialect, Filter};
 use atlas_model::expect::Difference;
-use atlas_model::experiment::{Install, Op, Program};
+use atlas_model::experiment::{Call, Install, Op, Program};
 use atlas_model::observation::End;
-use atlas_model::{Action, Experiment, Observation};
+use atlas_model::{Abi, Action, Experiment, Observation};
 use proptest::prelude::*;
 
 pub(crate) const STACKING: Property = Property {
@@ -23,7 +23,7 @@ pub(crate) const STACKING: Property = Property {
 fn strategy() -> BoxedStrategy<Trial> {
     let constants =
         words().prop_map(|words| words.into_iter().map(|word| Filter(vec![bpf::ret_word(word)])).collect());
-    (prop_oneof![1 => stack::stack(), 1 => constants], call::harmless())
+    (prop_oneof![1 => stack::stack(), 1 => constants], asks_for_an_id())
         .prop_map(|(filters, call): (Vec<Filter>, _)| {
             let with = |count: usize| {
                 let attach = filters.iter().rev().take(count).map(|filter| install(behind_guard(filter)));
@@ -32,6 +32,13 @@ fn strategy() -> BoxedStrategy<Trial> {
             (0..=filters.len()).map(with).collect::<Vec<_>>().into()
         })
         .boxed()
+}
+
+/// Calls whose own answer is positive, which no filter's is.
+fn asks_for_an_id() -> impl Strategy<Value = Call> {
+    // getpid and gettid.
+    let calls = vec![(Abi::X86_64, 39), (Abi::X86_64, 186), (Abi::I386, 20), (Abi::I386, 224)];
+    (prop::sample::select(calls), edge::arguments()).prop_map(|((abi, nr), args)| Call { abi, nr, args })
 }
 
 /// Words that are neighbours by rank: actions and what lies between them, with any data.
@@ -80,7 +87,11 @@ fn says_unknown(experiment: &Experiment) -> bool {
 }
 
 fn statement(trial: &Trial, seen: &[Observation]) -> Vec<Difference> {
-    let Some(own) = seen.first() else { return Vec::new() };
+    let answer = |seen: &Observation| seen.steps.last().and_then(|step| step.returned);
+    // A kernel without the ABI answers with an errno, as a filter may.
+    let Some(own) = seen.first().filter(|own| answer(own).is_some_and(|value| value > 0)) else {
+        return Vec::new();
+    };
     let levels: Vec<u8> = seen.iter().map(|seen| allowed(seen, own)).collect();
     // Unknown actions kill, but rank by their number: a filter that says LOG takes precedence over one
     // that says 0x7ffe0000, and the call runs (docs/findings/unknown-actions-give-way.md).
