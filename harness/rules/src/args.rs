@@ -61,7 +61,7 @@ Examples:
   tail -f app.log | rules --tenant acme=acme.rb --tenant bolt=bolt.rb --wall 50ms --strikes 5
   rules --tenant acme=acme.rb --policy diagnose --json < events.jsonl > verdicts.jsonl
 
-Times end in us, ms or s; sizes in K, M, G or nothing.
+Times are such as 50ms, 2s or \"1s 500ms\"; sizes such as 4096, 64K or 16MiB.
 
 Exit status: 0 all tenants are in good standing, 1 some tenant was quarantined, 2 wrong usage, or the
 engine could not work.";

@@ -5,24 +5,26 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Kills every zygote of this process, and says how many.
-fn kill_zygotes() -> usize {
-    let mut killed = 0;
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+/// Every zygote of this process.
+fn zygotes() -> Vec<i32> {
+    let is_zygote = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // pid (name) state parent: proc_pid_stat(5).
-        let Some((name, rest)) = stat.rsplit_once(") ") else { continue };
+        let Some((name, rest)) = stat.rsplit_once(") ") else { return false };
         let mut rest = rest.split(' ');
         let (state, parent) = (rest.next().unwrap_or(""), rest.next().unwrap_or(""));
-        if name.ends_with("(mruby-zygote") && state != "Z" && parent == std::process::id().to_string() {
-            // SAFETY: integers only; it is a child of this process and not yet waited for.
-            killed += usize::from(unsafe { libc::kill(pid, libc::SIGKILL) } == 0);
-        }
-    }
-    killed
+        name.ends_with("(mruby-zygote") && state != "Z" && parent == std::process::id().to_string()
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_zygote).collect()
+}
+
+/// Kills them, and says how many. All are found first: one that is made in the place of another is not to
+/// be killed by the same blow, for the engine tries no third time.
+fn kill_zygotes() -> usize {
+    // SAFETY: integers only; each is a child of this process and not yet waited for, or killed in vain.
+    let kill = |pid: &i32| unsafe { libc::kill(*pid, libc::SIGKILL) } == 0;
+    zygotes().iter().filter(|pid| kill(pid)).count()
 }
 
 const EVENTS: usize = 1200;
@@ -45,7 +47,11 @@ impl Read for Events {
                 std::thread::sleep(Duration::from_millis(300));
             }
             KILLED.fetch_add(kill_zygotes(), Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(300));
+        }
+        if self.given % 200 == 20 {
+            // Everyone has asked and found the zygote gone: on a busy machine too, new ones are there
+            // before the next blow.
+            std::thread::sleep(Duration::from_secs(1));
         }
         // Slowly, so that the next kill finds new zygotes at work.
         std::thread::sleep(Duration::from_micros(300));
