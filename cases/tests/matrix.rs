@@ -126,6 +126,7 @@ fn run(kernels: Vec<Kernel>, cases: Vec<&'static Case>, verdicts: &Verdicts) {
     let plan = Plan {
         kernels,
         cases,
+        shard: None,
         jit: JitChoice::Both,
         append: Vec::new(),
         accelerator,

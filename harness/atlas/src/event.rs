@@ -1,6 +1,7 @@
 //! The one stream of events that leaves a run.
 
 use crate::results::{CaseInfo, CaseResult, Host, ProbeResult};
+use crate::shard::Shard;
 use serde::{Deserialize, Serialize};
 
 /// What happens in a run, in the order in which it happens.
@@ -11,6 +12,12 @@ pub enum Event {
     RunStarted {
         /// Version of seccomp-atlas.
         tool: String,
+        /// [`Report::catalogue`](crate::results::Report::catalogue).
+        #[serde(default)]
+        catalogue: String,
+        /// The share of the cases, where the run has not all.
+        #[serde(default)]
+        shard: Option<Shard>,
         /// The machine.
         host: Host,
         /// What is asked of each kernel.

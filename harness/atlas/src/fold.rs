@@ -6,7 +6,7 @@ use crate::results::{CaseResult, Host, KernelReport, Report, SCHEMA};
 use std::collections::BTreeMap;
 
 /// Where an ABI's name stands in reports.
-fn abi_rank(abi: &str) -> usize {
+pub(crate) fn abi_rank(abi: &str) -> usize {
     atlas_model::Abi::ALL.iter().position(|other| other.name() == abi).unwrap_or(usize::MAX)
 }
 
@@ -23,6 +23,8 @@ impl Default for Fold {
         let report = Report {
             schema: SCHEMA,
             tool: String::new(),
+            catalogue: String::new(),
+            shard: None,
             host: Host::default(),
             kernels: Vec::new(),
             cases: Vec::new(),
@@ -42,6 +44,15 @@ impl Fold {
         report
     }
 
+    /// Keeps a verdict, unless it is of a kernel or case that the run does not have.
+    fn keep(&mut self, result: CaseResult) {
+        let kernel = self.report.kernels.iter().position(|kernel| kernel.name == result.kernel);
+        let case = self.report.cases.iter().position(|case| case.name == result.case);
+        if let (Some(kernel), Some(case)) = (kernel, case) {
+            self.results.insert((kernel, case, abi_rank(&result.abi), result.jit), result);
+        }
+    }
+
     fn kernel(&mut self, name: &str) -> Option<&mut KernelReport> {
         self.report.kernels.iter_mut().find(|kernel| kernel.name == name)
     }
@@ -50,8 +61,10 @@ impl Fold {
 impl Sink for Fold {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { tool, host, cases, kernels } => {
+            Event::RunStarted { tool, catalogue, shard, host, cases, kernels } => {
                 self.report.tool.clone_from(tool);
+                self.report.catalogue.clone_from(catalogue);
+                self.report.shard = *shard;
                 self.report.host = host.clone();
                 self.report.cases.clone_from(cases);
                 let fresh = |info: &crate::event::KernelInfo| KernelReport {
@@ -72,6 +85,10 @@ impl Sink for Fold {
                 let of = |info: &str| known.iter().find(|kernel| kernel.name == info).cloned();
                 self.report.kernels =
                     kernels.iter().map(|info| of(&info.name).unwrap_or_else(|| fresh(info))).collect();
+                // It may have other cases, and then the places of what is there have changed.
+                for result in std::mem::take(&mut self.results).into_values() {
+                    self.keep(result);
+                }
             }
             Event::KernelBooted { kernel, release, accelerator, cpu } => {
                 if let Some(kernel) = self.kernel(kernel) {
@@ -86,14 +103,7 @@ impl Sink for Fold {
                     kernel.probes.clone_from(probes);
                 }
             }
-            Event::CaseFinished(result) => {
-                let kernel = self.report.kernels.iter().position(|kernel| kernel.name == result.kernel);
-                let case = self.report.cases.iter().position(|case| case.name == result.case);
-                if let (Some(kernel), Some(case)) = (kernel, case) {
-                    self.results
-                        .insert((kernel, case, abi_rank(&result.abi), result.jit), (**result).clone());
-                }
-            }
+            Event::CaseFinished(result) => self.keep((**result).clone()),
             Event::GuestLost { kernel, reason, console } => {
                 if let Some(kernel) = self.kernel(kernel) {
                     kernel.faults.push(reason.clone());

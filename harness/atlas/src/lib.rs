@@ -8,16 +8,19 @@
 
 pub mod bench;
 pub mod casefile;
+pub mod catalogue;
 pub mod cli;
 pub mod event;
 pub mod fold;
 pub mod fuzz;
 pub mod judge;
+pub mod merge;
 pub mod plan;
 pub mod policyfile;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod shard;
 pub mod store;
 pub mod sweep;
 

@@ -2,6 +2,7 @@
 
 use crate::event::KernelInfo;
 use crate::results::{CaseInfo, Jit};
+use crate::shard::Shard;
 use atlas_cases::{Body, Case, facts_text};
 use atlas_model::traits::Traits;
 use atlas_vm::kernels::Kernel;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub kernels: Vec<Kernel>,
     /// The cases.
     pub cases: Vec<&'static Case>,
+    /// The share of a larger run that these cases are.
+    pub shard: Option<Shard>,
     /// The JIT settings.
     pub jit: JitChoice,
     /// More words for the kernels' command lines.

@@ -11,6 +11,7 @@
 //! | HTML | people who want the evidence; one self-contained page without script | [`Html`] |
 //! | JSON | scripts; the schema is `docs/report.schema.json` | [`Json`] |
 //! | JUnit XML | CI systems | [`Junit`] |
+//! | KTAP | kernel CI | [`Ktap`] |
 //!
 //! Text that came from a guest is hostile: each format escapes it, and control and bidirectional
 //! formatting characters are made visible rather than obeyed.
@@ -21,6 +22,8 @@
 //! let report = Report {
 //!     schema: SCHEMA,
 //!     tool: "0.1.0".into(),
+//!     catalogue: String::new(),
+//!     shard: None,
 //!     host: Host::default(),
 //!     kernels: vec![],
 //!     cases: vec![],
@@ -35,6 +38,7 @@
 mod html;
 mod json;
 mod junit;
+mod ktap;
 mod lines;
 mod mark;
 mod markdown;
@@ -47,6 +51,7 @@ mod wording;
 pub use html::Html;
 pub use json::{Json, schema};
 pub use junit::Junit;
+pub use ktap::Ktap;
 pub use markdown::Markdown;
 pub use summary::{Failure, JitDifference, KernelSummary, QuirkUse, Summary, Tally, TimelineNote, summary};
 pub use terminal::Terminal;
@@ -76,13 +81,16 @@ pub enum Format {
     Json,
     /// [`Junit`].
     Junit,
+    /// [`Ktap`].
+    Ktap,
     /// [`Html`].
     Html,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 5] = [Self::Terminal, Self::Markdown, Self::Json, Self::Junit, Self::Html];
+    pub const ALL: [Self; 6] =
+        [Self::Terminal, Self::Markdown, Self::Json, Self::Junit, Self::Ktap, Self::Html];
 
     /// The format's renderer.
     #[must_use]
@@ -92,6 +100,7 @@ impl Format {
             Self::Markdown => Box::new(Markdown::default()),
             Self::Json => Box::new(Json),
             Self::Junit => Box::new(Junit),
+            Self::Ktap => Box::new(Ktap),
             Self::Html => Box::new(Html),
         }
     }

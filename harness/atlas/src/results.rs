@@ -1,5 +1,6 @@
 //! The results of a run as plain data: the JSON contract, and what every renderer reads.
 
+use crate::shard::Shard;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,13 @@ pub struct Report {
     pub schema: u32,
     /// Version of seccomp-atlas that wrote it.
     pub tool: String,
+    /// Digest of the writer's catalogue: names and experiments of its cases, names of its probes. Empty
+    /// where a report is older than that.
+    #[serde(default)]
+    pub catalogue: String,
+    /// The share of the cases that was asked for, such as `2/4`; absent when all were.
+    #[serde(default)]
+    pub shard: Option<Shard>,
     /// The machine that ran the guests.
     pub host: Host,
     /// The kernels, oldest first.

@@ -3,6 +3,7 @@
 //! The host decides what is asked; what does not come back is `crashed`, `hung` or `not run`. A lost
 //! guest costs the case it was lost at: the next one gets a new guest.
 
+use crate::catalogue;
 use crate::event::{Event, Sink};
 use crate::judge::{self, Work};
 use crate::plan::Plan;
@@ -37,6 +38,8 @@ pub fn host(accelerator: &Accelerator) -> Host {
 pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn Sink) {
     sink.take(&Event::RunStarted {
         tool: env!("CARGO_PKG_VERSION").into(),
+        catalogue: catalogue::digest().into(),
+        shard: plan.shard,
         host: host(&plan.accelerator),
         cases: plan.case_infos(),
         kernels: plan.kernel_infos(),

@@ -1,7 +1,9 @@
 //! `atlas report`.
 
 use super::{Failure, run};
+use crate::merge::{Leg, merge};
 use crate::report::{Format, render};
+use crate::results::Report;
 use crate::store;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,9 @@ pub(super) struct Args {
     /// Directory that keeps the results
     #[arg(long, value_name = "DIR", default_value = RESULTS)]
     from: PathBuf,
+    /// Merge the reports of legs instead: JSON reports, or directories that keep results
+    #[arg(long, value_name = "REPORT", num_args = 1.., conflicts_with = "from")]
+    merge: Vec<PathBuf>,
     /// Write one self-contained HTML page; - is standard output, here and below
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -28,6 +33,9 @@ pub(super) struct Args {
     /// Write JUnit XML, one suite a kernel
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write KTAP, the format of the kernel's own tests
+    #[arg(long, value_name = "FILE")]
+    ktap: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -36,16 +44,19 @@ Examples:
   atlas report --html report.html          a page to look at
   atlas report --json - | jq .complete     for machines
   atlas report --markdown summary.md --junit junit.xml
+  atlas report --merge leg-*.json --html report.html
+                                           one page of several runs
 
-The exit status is that of the run.";
+The exit status is that of the run; of several, 0 when nothing deviates and no shard is missing.";
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
-    let report = store::load(&args.from)?;
+    let report = if args.merge.is_empty() { store::load(&args.from)? } else { merged(&args.merge)? };
     let outputs = [
         (&args.html, Format::Html),
         (&args.markdown, Format::Markdown),
         (&args.json, Format::Json),
         (&args.junit, Format::Junit),
+        (&args.ktap, Format::Ktap),
     ];
     let mut wanted =
         outputs.into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format))).peekable();
@@ -56,6 +67,16 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         write(path, &render(&report, format)?)?;
     }
     Ok(run::status(&report))
+}
+
+/// One report of several; what it lacks is said on standard error.
+fn merged(paths: &[PathBuf]) -> Result<Report, Failure> {
+    let legs: Result<Vec<Leg>, _> = paths.iter().map(|path| Leg::read(path)).collect();
+    let merged = merge(legs?)?;
+    for lack in &merged.missing {
+        eprintln!("atlas: {lack}");
+    }
+    Ok(merged.report)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
 use crate::report::{Format, render};
 use crate::results::{Report, Verdict};
+use crate::shard::Shard;
 use crate::store::{self, Writer};
 use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::{Accel, Accelerator};
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// List the cases instead of running them
     #[arg(long)]
     list: bool,
+    /// Take one share of the cases: the K-th of N, from 1; `atlas report --merge` puts them together
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
     /// JIT settings to run with
     #[arg(long, value_enum, default_value_t)]
     jit: JitChoice,
@@ -79,6 +83,7 @@ Examples:
   atlas run --kernel ./bzImage --append nosmap     your own image
   atlas run --json - --quiet | jq .results[0]      for machines
   atlas run --experiment found.json                what a fuzz run found
+  atlas run --shard 2/4                            the second quarter of the cases
   atlas run --resume                               go on after an interruption";
 
 /// What runs the guests.
@@ -110,6 +115,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         let files: Result<Vec<_>, _> = args.experiment.iter().map(|path| CaseFile::read(path)).collect();
         files?.into_iter().flat_map(CaseFile::into_cases).collect()
     };
+    let cases = match args.shard {
+        Some(shard) => shard.take(cases)?,
+        None => cases,
+    };
     if args.list {
         for case in &cases {
             anstream::println!("{:44} {}", case.name, case.about);
@@ -131,6 +140,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let plan = Plan {
         kernels,
         cases,
+        shard: args.shard,
         jit: args.jit,
         append: args.append,
         accelerator,

@@ -186,8 +186,9 @@ pub fn summary(report: &Report) -> Summary {
             && row.answers.iter().flatten().any(|probe| probe.present == Some(false))
             && row.answers.iter().flatten().all(|probe| probe.present != Some(true))
     });
+    let shard = report.shard.map(|shard| format!("; shard {shard}")).unwrap_or_default();
     Summary {
-        headline: headline::headline(&matrix, report.complete),
+        headline: headline::headline(&matrix, report.complete) + &shard,
         cases: headline::worst_marks(&matrix).into_iter().collect(),
         results: recorded.map(|result| mark_of(result)).collect(),
         kernels: kernels.collect(),

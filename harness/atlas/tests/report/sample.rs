@@ -55,6 +55,8 @@ pub(crate) fn sample() -> Report {
     Report {
         schema: SCHEMA,
         tool: "0.1.0".into(),
+        catalogue: "fedcba9876543210".repeat(4),
+        shard: None,
         host: Host {
             arch: "x86_64".into(),
             cpus: 2,
