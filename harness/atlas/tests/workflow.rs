@@ -1,9 +1,11 @@
 //! The workflow: held to GitHub's schema, read by the model of a linter, and followed to the scripts
 //! that it calls.
 
-use github_actions_models::common::{EnvValue, Permission, Permissions, Uses, expr::BoE};
-use github_actions_models::workflow::job::{Job, NormalJob, StepBody};
-use github_actions_models::workflow::{Concurrency, Workflow};
+use github_actions_models::common::{Permission, Permissions, Uses, expr::BoE};
+use github_actions_models::workflow::job::{NormalJob, Step};
+use github_actions_models::workflow::{Concurrency, Job, Workflow};
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -23,14 +25,25 @@ fn lint(text: &str) -> Vec<String> {
     };
     let schema = serde_json::from_str(include_str!("workflow/github-workflow.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
-    let mut wrong: Vec<String> =
-        schema.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let mut wrong = Vec::new();
+    schema.iter_errors(&value).for_each(|error| tell(&error, &mut wrong));
     match yaml_serde::from_str::<Workflow>(text) {
         Ok(workflow) => check(&workflow, &mut wrong),
         Err(error) => wrong.push(format!("no workflow: {error}")),
     }
+    actions(&value, &mut wrong);
     outputs(&value, &mut wrong);
     wrong
+}
+
+/// A complaint in words; where a value may be of several shapes, what is wrong with each.
+fn tell(error: &ValidationError<'_>, wrong: &mut Vec<String>) {
+    match error.kind() {
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            context.iter().flatten().for_each(|error| tell(error, wrong));
+        }
+        _ => wrong.push(format!("{}: {error}", error.instance_path())),
+    }
 }
 
 /// What the schema cannot say, and this project's own rules.
@@ -63,9 +76,10 @@ fn check(workflow: &Workflow, wrong: &mut Vec<String>) {
             wrong.push(format!("jobs/{name}: permissions: more than reading"));
         }
         for step in &job.steps {
-            match &step.body {
-                StepBody::Run { run, .. } => script(name, run.to_string().trim(), wrong),
-                StepBody::Uses { uses, .. } => pinned(name, uses, wrong),
+            match step {
+                Step::Run(step) => script(name, step.run.trim(), wrong),
+                Step::Uses(_) => {}
+                other => wrong.push(format!("jobs/{name}: neither a script nor an action: {other:?}")),
             }
         }
     }
@@ -115,17 +129,28 @@ fn script(job: &str, run: &str, wrong: &mut Vec<String>) {
     }
 }
 
-/// An action is one of GitHub's, by its major version.
-fn pinned(job: &str, uses: &Uses, wrong: &mut Vec<String>) {
-    let right = match uses {
-        Uses::Repository(uses) => {
+/// Every action is one of GitHub's, by its major version. Looked at as text, because the model says no
+/// more of a wrong one than that the job is none.
+fn actions(value: &serde_json::Value, wrong: &mut Vec<String>) {
+    for (name, job) in value["jobs"].as_object().into_iter().flatten() {
+        for step in job["steps"].as_array().into_iter().flatten() {
+            if let Some(uses) = step["uses"].as_str() {
+                pinned(name, uses, wrong);
+            }
+        }
+    }
+}
+
+fn pinned(job: &str, uses: &str, wrong: &mut Vec<String>) {
+    let right = match Uses::parse(uses) {
+        Ok(Uses::Repository(uses)) => {
             let major = uses.git_ref().strip_prefix('v').is_some_and(|major| major.parse::<u32>().is_ok());
             uses.owner() == "actions" && major
         }
         _ => false,
     };
     if !right {
-        wrong.push(format!("jobs/{job}: {uses:?} is not pinned to a major version of an action of GitHub's"));
+        wrong.push(format!("jobs/{job}: {uses} is not pinned to a major version of an action of GitHub's"));
     }
 }
 
@@ -167,9 +192,9 @@ fn what_is_wrong_with_a_workflow_is_said() {
     let right = workflow();
     for (from, to, says) in [
         ("timeout-minutes: 5\n", "timeout-minuets: 5\n", "timeout-minuets"),
-        ("timeout-minutes: 5\n", "", "jobs/series: no timeout-minutes"),
+        ("    timeout-minutes: 5\n", "", "jobs/series: no timeout-minutes"),
         ("runs-on: ubuntu-24.04\n    timeout", "timeout", "runs-on"),
-        ("fail-fast: false", "fail-fast: maybe", "maybe"),
+        ("fail-fast: false", "fail-fast: maybe", "no workflow"),
         ("needs: [prepare, leg]", "needs: [prepare, legs]", "jobs/merge: needs legs"),
         (
             "needs: [prepare, leg]",
@@ -184,7 +209,7 @@ fn what_is_wrong_with_a_workflow_is_said() {
         ("contents: read", "content: read", "content"),
         ("cancel-in-progress: true", "cancel-in-progress: false", "concurrency"),
         ("actions/checkout@v4", "actions/checkout@main", "not pinned"),
-        ("actions/checkout@v4", "actions/checkout", "actions/checkout"),
+        ("actions/checkout@v4", "actions/checkout", "actions/checkout is not pinned"),
         ("actions/checkout@v4", "somebody/checkout@v4", "not pinned"),
         ("run: ci/prepare", "run: ci/preparation", "ci/preparation"),
         ("run: ci/prepare", "run: ci/prepare; reboot", "reboot"),
