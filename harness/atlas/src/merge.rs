@@ -12,7 +12,7 @@ pub use error::MergeError;
 
 use crate::catalogue;
 use crate::fold::abi_rank;
-use crate::results::{CaseInfo, CaseResult, Host, Jit, KernelReport, Report, SCHEMA};
+use crate::results::{CaseInfo, CaseResult, Host, KernelReport, Report, SCHEMA};
 use crate::shard::Shard;
 use crate::store;
 use atlas_model::traits::Series;
@@ -161,7 +161,7 @@ fn results(
     let kernel: HashMap<&str, usize> =
         kernels.iter().zip(0..).map(|(kernel, at)| (&*kernel.name, at)).collect();
     let case: HashMap<&str, usize> = cases.iter().zip(0..).map(|(case, at)| (&*case.name, at)).collect();
-    let mut results: BTreeMap<(usize, usize, usize, &str, Jit), (&Leg, &CaseResult)> = BTreeMap::new();
+    let mut results: BTreeMap<_, (&Leg, &CaseResult)> = BTreeMap::new();
     for leg in legs {
         for result in &leg.report.results {
             let what = || format!("{} {} {} {}", result.kernel, result.case, result.abi, result.jit.name());

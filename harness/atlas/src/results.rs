@@ -15,10 +15,10 @@ pub struct Report {
     /// Version of seccomp-atlas that wrote it.
     pub tool: String,
     /// Digest of the writer's catalogue: names and experiments of its cases, names of its probes. Empty
-    /// where a report is older than that.
+    /// where an older seccomp-atlas wrote it.
     #[serde(default)]
     pub catalogue: String,
-    /// The share of the cases that was asked for, such as `2/4`; absent when all were.
+    /// The share of the cases that was asked for, such as `2/4`; null when all were.
     #[serde(default)]
     pub shard: Option<Shard>,
     /// The machine that ran the guests.

@@ -10,6 +10,7 @@ use std::str::FromStr;
 /// of it, the same in every run, and cases of one theme, which take alike long, are spread evenly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9]+/[0-9]+$"))]
 pub struct Shard {
     of: usize,
     number: usize,

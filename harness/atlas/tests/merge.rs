@@ -20,6 +20,12 @@ fn shard(text: &str) -> Shard {
 
 /// What a run that ends in this report tells, of the whole or of a shard.
 fn folded(report: &Report, shard: Option<Shard>) -> Report {
+    let mut fold = Fold::default();
+    tell(&mut fold, report, shard);
+    fold.report()
+}
+
+fn tell(fold: &mut Fold, report: &Report, shard: Option<Shard>) {
     let cases = match shard {
         Some(shard) => shard.take(report.cases.clone()).unwrap(),
         None => report.cases.clone(),
@@ -30,7 +36,6 @@ fn folded(report: &Report, shard: Option<Shard>) -> Report {
         source: kernel.source.clone(),
         sha256: kernel.sha256.clone(),
     };
-    let mut fold = Fold::default();
     fold.take(&Event::RunStarted {
         tool: report.tool.clone(),
         catalogue: report.catalogue.clone(),
@@ -60,7 +65,6 @@ fn folded(report: &Report, shard: Option<Shard>) -> Report {
         fold.take(&Event::CaseFinished(Box::new(result.clone())));
     }
     fold.take(&Event::RunFinished { complete: true });
-    fold.report()
 }
 
 fn leg(name: &str, report: Report) -> Leg {
@@ -98,6 +102,19 @@ fn merged_shards_are_the_whole_run() {
             }
         }
     }
+}
+
+/// `--resume` may ask for more than the run that it goes on with.
+#[test]
+fn a_shard_that_goes_on_as_the_whole_is_the_whole() {
+    let whole = folded(&sample(), None);
+    let mut rest = sample();
+    let part = shard("2/3").take(rest.cases.clone()).unwrap();
+    rest.results.retain(|result| part.iter().all(|case| case.name != result.case));
+    let mut fold = Fold::default();
+    tell(&mut fold, &sample(), Some(shard("2/3")));
+    tell(&mut fold, &rest, None);
+    assert_eq!(fold.report(), whole);
 }
 
 /// Cases of this build's catalogue keep its order, whatever legs were chosen by.
@@ -344,6 +361,10 @@ fn shards_of_a_real_run_are_the_whole_run() {
             && merged.results.len() >= 2 * merged.cases.len()
             && merged.cases.len() > part.cases.len()
     );
+    assert_eq!(merged.kernels, whole.kernels);
+    for (merged, whole) in merged.results.iter().zip(&whole.results) {
+        assert_eq!(merged, whole);
+    }
     for format in Format::ALL {
         assert!(render(&merged, format).unwrap() == render(&whole, format).unwrap(), "{format:?}");
     }

@@ -87,7 +87,7 @@ fn check(workflow: &Workflow, wrong: &mut Vec<String>) {
 }
 
 fn needs(job: &NormalJob) -> Vec<String> {
-    job.needs.iter().cloned().collect()
+    job.needs.clone()
 }
 
 /// Jobs that wait for each other never run.

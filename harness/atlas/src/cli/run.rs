@@ -83,7 +83,7 @@ Examples:
   atlas run --kernel ./bzImage --append nosmap     your own image
   atlas run --json - --quiet | jq .results[0]      for machines
   atlas run --experiment found.json                what a fuzz run found
-  atlas run --shard 2/4                            the second quarter of the cases
+  atlas run --shard 2/4                            every fourth case, from the second on
   atlas run --resume                               go on after an interruption";
 
 /// What runs the guests.
