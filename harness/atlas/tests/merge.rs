@@ -4,13 +4,15 @@
 mod sample;
 
 use assert_cmd::cargo::cargo_bin_cmd;
+use atlas_cases::Subject;
+use atlas_model::traits::Feature;
 use sample::{large, sample};
 use seccomp_atlas::catalogue;
 use seccomp_atlas::event::{Event, KernelInfo, Sink as _};
 use seccomp_atlas::fold::Fold;
 use seccomp_atlas::merge::{Leg, merge};
 use seccomp_atlas::report::{Format, render};
-use seccomp_atlas::results::{Report, Verdict};
+use seccomp_atlas::results::{ProbeResult, Report, Timeline, Verdict};
 use seccomp_atlas::shard::Shard;
 use std::path::{Path, PathBuf};
 
@@ -345,17 +347,20 @@ fn shards_of_a_real_run_are_the_whole_run() {
     let whole = run("whole", None);
     let one = run("one", Some("1/2"));
     let other = run("other", Some("2/2"));
-    let part = Leg::read(&one).unwrap().report;
+    // One probe takes times: what it saw differs from run to run, and on a busy machine its answer may.
+    let read = |path: &Path| {
+        let mut leg = Leg::read(path).unwrap();
+        let of = |probe: &&mut ProbeResult| probe.feature == Subject::Feature(Feature::ActionCache).name();
+        let timed = leg.report.kernels[0].probes.iter_mut().find(of).unwrap();
+        timed.evidence.clear();
+        (timed.present, timed.timeline) = (None, Timeline::Unknown);
+        leg
+    };
+    let part = read(&one).report;
     assert_eq!(part.shard, Some(shard("1/2")));
     assert!(!part.cases.is_empty() && part.catalogue == catalogue::digest());
-    let whole = Leg::read(&whole).unwrap().report;
-    let mut merged = merge(vec![Leg::read(&other).unwrap(), Leg::read(&one).unwrap()]).unwrap().report;
-    // Some probes take times, and what they saw differs from run to run.
-    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-    for (probe, other) in merged.kernels[0].probes.iter_mut().zip(&whole.kernels[0].probes) {
-        assert_eq!(words(&probe.evidence), words(&other.evidence));
-        probe.evidence.clone_from(&other.evidence);
-    }
+    let whole = read(&whole).report;
+    let merged = merge(vec![read(&other), read(&one)]).unwrap().report;
     assert!(
         merged.complete
             && merged.results.len() >= 2 * merged.cases.len()
