@@ -2,7 +2,7 @@
 //! of the catalogue; `atlas run --faults` adds them.
 
 use crate::case::staged;
-use crate::{Case, Fact};
+use crate::{Case, Fact, Want};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::Traits;
 
@@ -22,7 +22,31 @@ pub const CASES: &[Case] = &[
         |stage| stage.fact("value", 2),
         |_: &Traits| vec![crate::case::is("value", 1)],
     ),
+    staged(
+        "fault::second_answer",
+        "Asked again in the same guest, it gives another answer, which is as good.",
+        &[],
+        |stage| stage.fact("value", asked_before("/.second_answer").min(1)),
+        |_: &Traits| vec![Fact { name: "value".into(), want: Want::OneOf(&[0, 1]) }],
+    ),
+    staged(
+        "fault::third_wrong",
+        "Asked for the third time in the same guest, it gives a wrong answer.",
+        &[],
+        |stage| stage.fact("value", (asked_before("/.third_wrong") == 2).into()),
+        |_: &Traits| vec![crate::case::is("value", 0)],
+    ),
 ];
+
+/// How often this guest was asked before: a file grows by one byte each time.
+fn asked_before(path: &str) -> i64 {
+    let mut bytes = std::fs::read(path).unwrap_or_default();
+    let before = bytes.len() as i64;
+    bytes.push(0);
+    // Where the file cannot be written the answers stay the same, and the test says so.
+    let _ = std::fs::write(path, bytes);
+    before
+}
 
 fn nothing(_: &Traits) -> Vec<Fact> {
     Vec::new()

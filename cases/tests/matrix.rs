@@ -133,6 +133,7 @@ fn run(kernels: Vec<Kernel>, cases: Vec<&'static Case>, verdicts: &Verdicts) {
         window: true,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         limit: Duration::from_secs(20),
+        repeat: 1,
         done: BTreeSet::new(),
     };
     seccomp_atlas::run::run(&plan, &AtomicBool::new(false), &mut |event: &Event| verdicts.take(event));

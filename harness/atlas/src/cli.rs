@@ -2,6 +2,8 @@
 //! deviates, 1 when something does, 2 for usage and environment.
 
 mod bench;
+mod diff;
+mod exit;
 mod fuzz;
 mod interrupt;
 mod kernels;
@@ -33,6 +35,7 @@ Examples:
   atlas sweep --example toy               a filter's map: every number, every ABI
   atlas fuzz --for 10m                    random filters and calls against the model
   atlas report --html report.html         a page of the last run
+  atlas diff old.json new.json            what changed between two runs
 
 Exit status: 0 nothing deviates, 1 something deviates, crashed, hung or was not run, 2 usage or
 environment.";
@@ -47,6 +50,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Show the results of a run.
     Report(report::Args),
+    /// Show what differs between two reports, or two kernels of one.
+    Diff(diff::Args),
     /// Count the instructions that filters cost.
     Bench(bench::Args),
     /// List, fetch, verify, add and remove kernels.
@@ -64,7 +69,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Sweep(args) => sweep::main(&args),
         Command::Fuzz(args) => fuzz::main(args),
-        Command::Report(args) => report::main(&args),
+        Command::Report(args) => report::main(args),
+        Command::Diff(args) => diff::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Kernels(command) => kernels::main(command),
     };

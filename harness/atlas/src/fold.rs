@@ -30,6 +30,7 @@ impl Default for Fold {
             cases: Vec::new(),
             results: Vec::new(),
             complete: false,
+            exit: None,
         };
         Self { report, results: BTreeMap::new() }
     }

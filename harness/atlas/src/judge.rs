@@ -85,6 +85,7 @@ pub fn probe_result(probe: &Probe, series: Series, present: Option<bool>, eviden
         Some(present) if present == newer_when_present => Timeline::Backported,
         Some(_) => Timeline::Missing,
     };
+    let advice = crate::advice::of(probe.subject);
     ProbeResult {
         feature: probe.subject.name().into(),
         kind,
@@ -92,6 +93,8 @@ pub fn probe_result(probe: &Probe, series: Series, present: Option<bool>, eviden
         timeline,
         mainline,
         about: about.into(),
+        instead: advice.instead.into(),
+        advice: advice.advice.into(),
         evidence,
     }
 }
@@ -124,7 +127,8 @@ pub struct Work<'a> {
     quirks: Vec<Quirk>,
 }
 
-enum Prepared {
+/// What a case asks for, and what must be seen.
+pub(crate) enum Prepared {
     Experiment(Experiment, Expectation),
     Choreography(Vec<atlas_cases::Fact>),
 }
@@ -163,6 +167,11 @@ impl<'a> Work<'a> {
         Self { case, abi, prepared, quirks }
     }
 
+    /// What it asks for, and what must be seen.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
     /// What the guest is to do.
     #[must_use]
     pub fn item(&self) -> Item {
@@ -185,6 +194,7 @@ impl<'a> Work<'a> {
             note,
             quirks: Vec::new(),
             console: String::new(),
+            repetitions: None,
         }
     }
 

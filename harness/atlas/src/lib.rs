@@ -6,17 +6,22 @@
 //! goes through the same code: [`fold`] turns events into a [`results::Report`], and [`report`]
 //! renders that.
 
+pub mod advice;
 pub mod bench;
 pub mod casefile;
 pub mod catalogue;
 pub mod cli;
+pub mod diff;
 pub mod event;
+pub mod exit;
 pub mod fold;
 pub mod fuzz;
 pub mod judge;
 pub mod merge;
 pub mod plan;
 pub mod policyfile;
+pub mod read;
+pub mod repeat;
 pub mod report;
 pub mod results;
 pub mod run;

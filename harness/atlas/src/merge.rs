@@ -12,9 +12,9 @@ pub use error::MergeError;
 
 use crate::catalogue;
 use crate::fold::abi_rank;
+use crate::read::read;
 use crate::results::{CaseInfo, CaseResult, Host, KernelReport, Report, SCHEMA};
 use crate::shard::Shard;
-use crate::store;
 use atlas_model::traits::Series;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -43,18 +43,7 @@ impl Leg {
     /// # Errors
     /// [`MergeError`], where there is no report, or one of another schema.
     pub fn read(path: &Path) -> Result<Self, MergeError> {
-        let name = path.display().to_string();
-        if path.is_dir() {
-            return Ok(Self { name, report: store::load(path)? });
-        }
-        let text = std::fs::read(path).map_err(|source| MergeError::Read { leg: name.clone(), source })?;
-        let form = |source| MergeError::Form { leg: name.clone(), source };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
-        // Another schema may have other fields: its number is looked at before them.
-        match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(schema) if schema != u64::from(SCHEMA) => Err(MergeError::Schema { leg: name, schema }),
-            _ => Ok(Self { report: serde_json::from_value(value).map_err(form)?, name }),
-        }
+        Ok(Self { name: path.display().to_string(), report: read(path)? })
     }
 }
 
@@ -86,6 +75,7 @@ pub fn merge(mut legs: Vec<Leg>) -> Result<Merged, MergeError> {
         cases,
         results,
         complete: missing.is_empty() && legs.iter().all(|leg| leg.report.complete),
+        exit: None,
     };
     Ok(Merged { report, missing })
 }

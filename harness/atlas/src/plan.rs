@@ -56,6 +56,8 @@ pub struct Plan {
     pub jobs: usize,
     /// How long one case may take.
     pub limit: Duration,
+    /// How often each case is asked.
+    pub repeat: u32,
     /// Verdicts that are there already, from an earlier run: kernel, case, ABI, JIT.
     pub done: BTreeSet<(String, String, String, Jit)>,
 }

@@ -12,6 +12,8 @@ pub(crate) struct Progress {
     bars: Option<MultiProgress>,
     legs: BTreeMap<String, Leg>,
     quiet: bool,
+    /// How often each case is asked: what is counted is repetitions.
+    repeat: u32,
 }
 
 struct Leg {
@@ -22,9 +24,9 @@ struct Leg {
 
 impl Progress {
     /// Bars where standard error is a terminal, lines elsewhere, nothing when quiet.
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool, repeat: u32) -> Self {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { bars, legs: BTreeMap::new(), quiet }
+        Self { bars, legs: BTreeMap::new(), quiet, repeat }
     }
 
     fn line(&self, text: &str) {
@@ -66,7 +68,8 @@ impl Sink for Progress {
         match event {
             Event::RunStarted { host, kernels, cases, .. } => {
                 self.line(&format!("{}; {}", host.qemu, host.kvm));
-                self.line(&format!("{} kernels, {} cases", kernels.len(), cases.len()));
+                let each = if self.repeat > 1 { format!(", {} times each", self.repeat) } else { "".into() };
+                self.line(&format!("{} kernels, {} cases{each}", kernels.len(), cases.len()));
             }
             Event::KernelBooting { kernel } => self.leg(kernel).bar.set_message("boots"),
             Event::KernelBooted { kernel, release, accelerator, cpu } => {
@@ -79,16 +82,18 @@ impl Sink for Progress {
                 }
             }
             Event::KernelProbed { kernel, total, .. } => {
+                let length = *total as u64 * u64::from(self.repeat);
                 let leg = self.leg(kernel);
-                leg.bar.set_length(*total as u64);
+                leg.bar.set_length(length);
                 leg.bar.set_message("");
             }
             Event::CaseFinished(result) => {
+                let repeat = self.repeat;
                 let leg = self.leg(&result.kernel);
                 *leg.counts.entry(result.verdict).or_default() += 1;
-                leg.bar.inc(1);
+                leg.bar.inc(repeat.into());
                 leg.bar.set_message(result.case.clone());
-                if result.verdict.fails() {
+                if result.verdict.fails() || result.flaky() {
                     let first = result.note.lines().next().unwrap_or_default().to_owned();
                     self.line(&format!(
                         "{}: {} {} {} {}: {first}",
@@ -118,5 +123,27 @@ impl Sink for Progress {
             }
             Event::RunFinished { complete: true } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Work;
+    use crate::results::Jit;
+    use atlas_model::Abi;
+    use atlas_model::traits::Traits;
+
+    #[test]
+    fn what_is_counted_is_repetitions() {
+        let mut progress = Progress::new(true, 5);
+        let (kernel, probes) = ("6.12".to_owned(), Vec::new());
+        progress.take(&Event::KernelProbed { kernel: kernel.clone(), jit: String::new(), total: 3, probes });
+        let case = crate::plan::select(&["errno::value".into()], false).unwrap()[0];
+        let result =
+            Work::prepare(case, Abi::X86_64, &Traits::newest()).not_run(&kernel, Jit::On, "no guest");
+        progress.take(&Event::CaseFinished(Box::new(result)));
+        let bar = &progress.legs[&kernel].bar;
+        assert_eq!((bar.position(), bar.length()), (5, Some(15)));
     }
 }

@@ -29,21 +29,24 @@
 //!     cases: vec![],
 //!     results: vec![],
 //!     complete: true,
+//!     exit: None,
 //! };
 //! assert_eq!(summary(&report).headline, "nothing to report: no kernels and no cases");
 //! assert!(render(&report, Format::Markdown)?.starts_with("# seccomp-atlas"));
 //! # Ok::<(), seccomp_atlas::report::RenderError>(())
 //! ```
 
+mod exits;
 mod html;
 mod json;
 mod junit;
 mod ktap;
+mod lacks;
 mod lines;
 mod mark;
 mod markdown;
 mod matrix;
-mod safe;
+pub(crate) mod safe;
 mod summary;
 mod terminal;
 mod wording;
@@ -53,8 +56,10 @@ pub use json::{Json, schema};
 pub use junit::Junit;
 pub use ktap::Ktap;
 pub use markdown::Markdown;
-pub use summary::{Failure, JitDifference, KernelSummary, QuirkUse, Summary, Tally, TimelineNote, summary};
-pub use terminal::Terminal;
+pub use summary::{
+    Failure, JitDifference, KernelSummary, QuirkUse, Retired, Summary, Tally, TimelineNote, summary,
+};
+pub use terminal::{Terminal, TerminalTimeline};
 
 use crate::results::Report;
 

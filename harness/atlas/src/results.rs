@@ -31,6 +31,9 @@ pub struct Report {
     pub results: Vec<CaseResult>,
     /// Whether the run came to its end; false when it was interrupted or is still under way.
     pub complete: bool,
+    /// The exit status and what makes it that, in reports that the command writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<crate::exit::Exit>,
 }
 
 /// The machine that ran the guests.
@@ -88,6 +91,12 @@ pub struct ProbeResult {
     pub mainline: String,
     /// One sentence on what it is.
     pub about: String,
+    /// One sentence on what a kernel without it does; empty in reports that do not say.
+    #[serde(default)]
+    pub instead: String,
+    /// One sentence on what to do about it; empty in reports that do not say.
+    #[serde(default)]
+    pub advice: String,
     /// What the probe saw.
     pub evidence: String,
 }
@@ -154,6 +163,33 @@ pub struct CaseResult {
     pub quirks: Vec<String>,
     /// The console's last lines, for verdicts that they may explain; else empty.
     pub console: String,
+    /// How often the case was asked, in a run that repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetitions: Option<Repetitions>,
+}
+
+/// What the repetitions of one case came to; see [`crate::repeat`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Repetitions {
+    /// How often it was to be asked.
+    pub wanted: u32,
+    /// How often it was: fewer after a repetition that did not answer, 0 where a feature is missing.
+    pub asked: u32,
+    /// How many repetitions gave the verdict.
+    pub alike: u32,
+    /// The first that did, from 1.
+    pub first: u32,
+    /// Whether they saw different things although none fails.
+    pub differ: bool,
+}
+
+impl CaseResult {
+    /// Whether it saw different things from one repetition to the next although none fails. That makes a
+    /// run's exit status 1 and leaves the verdict.
+    #[must_use]
+    pub fn flaky(&self) -> bool {
+        self.repetitions.is_some_and(|repetitions| repetitions.differ)
+    }
 }
 
 /// Setting of `net.core.bpf_jit_enable`.
@@ -237,6 +273,20 @@ impl Verdict {
             Self::Crashed => "†",
             Self::Hung => "∞",
             Self::NotRun => "?",
+        }
+    }
+
+    /// How bad it is: of several verdicts on one thing, the one with the highest counts.
+    #[must_use]
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Conforms => 0,
+            Self::Absent => 1,
+            Self::KnownBug => 2,
+            Self::NotRun => 3,
+            Self::Hung => 4,
+            Self::Crashed => 5,
+            Self::Deviates => 6,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::catalogue;
 use crate::event::{Event, Sink};
 use crate::judge::{self, Work};
 use crate::plan::Plan;
+use crate::repeat::Repeat;
 use crate::results::{CaseResult, Host, Jit, ProbeResult};
 use atlas_cases::Subject;
 use atlas_model::traits::{Feature, Series, Traits};
@@ -229,8 +230,18 @@ impl<'a> Leg<'a> {
         }
     }
 
-    /// `None` when the run is being stopped.
+    /// `None` when the run is being stopped: some of the repetitions are no verdict.
     fn verdict(&mut self, work: &Work<'_>, jit: Jit, traits: &Traits) -> Option<CaseResult> {
+        let mut repeat = Repeat::new(self.plan.repeat);
+        while !repeat.over() {
+            let (result, outcome) = self.once(work, jit, traits)?;
+            repeat.take(work, result, outcome.as_ref());
+        }
+        repeat.finish()
+    }
+
+    /// One result, and what the guest answered; `None` when the run is being stopped.
+    fn once(&mut self, work: &Work<'_>, jit: Jit, traits: &Traits) -> Option<(CaseResult, Option<Outcome>)> {
         let name = self.name();
         let setting = match jit {
             Jit::On => Some(true),
@@ -240,16 +251,16 @@ impl<'a> Leg<'a> {
         if self.given_up.is_none()
             && let Some(absent) = work.absent(&name, jit, traits)
         {
-            return Some(absent);
+            return Some((absent, None));
         }
-        Some(match self.ask(work.item(), setting, work.case.name) {
+        let result = match self.ask(work.item(), setting, work.case.name) {
             Ok(outcome) => {
                 let mut result = work.judge(&name, jit, &outcome);
                 if result.verdict.fails() {
                     result.console =
                         self.machine.as_ref().map(|machine| machine.last_lines(12)).unwrap_or_default();
                 }
-                result
+                return Some((result, Some(outcome)));
             }
             Err(Asked::Lost(lost)) => work.lost(&name, jit, &lost),
             Err(Asked::Nobody) if self.stop.load(SeqCst) => return None,
@@ -257,7 +268,8 @@ impl<'a> Leg<'a> {
                 let why = self.given_up.clone().unwrap_or_else(|| "there was no guest to ask".into());
                 work.not_run(&name, jit, &why)
             }
-        })
+        };
+        Some((result, None))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use atlas_vm::kernels::Store;
-use seccomp_atlas::results::{Report, Verdict};
+use seccomp_atlas::results::{Repetitions, Report, Verdict};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -121,6 +121,49 @@ fn a_guest_that_breaks_is_noticed_and_replaced() {
         assert!(note.contains(says), "{case}: {note}");
     }
     assert!(report.kernels[0].console.len() < 100_000, "the console is bounded");
+    token.assert_none_left();
+}
+
+#[test]
+fn a_case_that_is_asked_again_is_judged_by_its_worst() {
+    let (token, out) = (Token::new("repeat"), tempfile::tempdir().unwrap());
+    let [kernel, _] = kernels();
+    let cases = ["fault::second_answer", "fault::third_wrong", "fault::panic", "errno::value"];
+    let arguments: Vec<&str> = cases.iter().flat_map(|case| ["--case", case]).collect();
+    let command = || {
+        let mut command = run(&token, out.path());
+        command.args(["--faults", "--jit", "on", "--kernel", &kernel]).args(&arguments);
+        command
+    };
+    let output = command().args(["--repeat", "5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("Exit status 1\n") && shown.contains("differs between repetitions"), "{shown}");
+    let found = report(out.path());
+    for (case, wanted, says, asked, alike, first, differ) in [
+        ("errno::value", Verdict::Conforms, "", 5, 5, 1, false),
+        ("fault::panic", Verdict::Crashed, "crashed at once; 4 more were not asked\n", 1, 1, 1, false),
+        (
+            "fault::third_wrong",
+            Verdict::Deviates,
+            "deviated in 1 of 5, first at 3\nexpected value: 0, ",
+            5,
+            1,
+            3,
+            false,
+        ),
+        ("fault::second_answer", Verdict::Conforms, "differs between repetitions, at 2 for", 5, 5, 1, true),
+    ] {
+        let (verdict, note) = verdict(&found, case);
+        assert_eq!(verdict, wanted, "{case}: {note}");
+        assert!(note.starts_with(says), "{case}: {note}");
+        let counts = found.results.iter().find(|result| result.case == case).unwrap().repetitions;
+        assert_eq!(counts, Some(Repetitions { wanted: 5, asked, alike, first, differ }), "{case}");
+    }
+    // Half the questions would be asked five times and the others once.
+    refused(command().arg("--resume"), "go on with --repeat 5");
+    let output = command().args(["--repeat", "5", "--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     token.assert_none_left();
 }
 

@@ -263,6 +263,72 @@ fn html_is_accessible() {
 }
 
 #[test]
+fn html_tells_what_each_kernel_lacks() {
+    let page = html(&sample());
+    let section = page.split("<section id=\"timeline\">").nth(1).unwrap().split("</section>").next().unwrap();
+    let row = |name: &str| {
+        // What comes before the first row names features too.
+        let mut rows = section.split("<tr class=").skip(1);
+        rows.find(|row| row.contains(&format!("<code>{name}</code>"))).unwrap().to_owned()
+    };
+    let killable = row("wait-killable");
+    assert!(killable.starts_with("\"\""), "5.10 lacks it, and 6.1 has it early: {killable}");
+    assert_eq!(killable.matches("backported</small>").count(), 1);
+    assert!(killable.contains("A kernel without wait-killable &lt;does&gt; | otherwise."));
+    assert!(killable.contains("Do not rely on wait-killable."));
+    assert_eq!(row("x32").matches("missing</small>").count(), 3);
+    // 6.11, which never booted, was not probed.
+    assert!(row("filter").starts_with("\"none\"") && row("filter").contains("not probed</small>"));
+    let lists: Vec<&str> = section.split("<details class=\"lacks\">").skip(1).collect();
+    assert_eq!(lists.len(), 4);
+    assert!(lists[0].contains("4 things to know of") && lists[0].contains("Bugs that it has"));
+    assert!(lists[0].contains("A refused TSYNC leaks a filter.") && !lists[1].contains("tsync-leak"));
+    assert!(lists[3].contains("What its probes could not tell") && lists[3].contains("x32"));
+    assert_eq!(
+        section.matches("<th").count() - section.matches("<thead").count(),
+        section.matches("<th scope=").count()
+    );
+}
+
+#[test]
+fn quirks_that_nothing_shows_are_told_by_kind() {
+    let retired = |report: &Report| summary(report).retired;
+    assert_eq!(retired(&sample()).changes, ["errno-uncapped"]);
+    let mut report = sample();
+    let probes = |report: &mut Report, name: &str, present: Option<bool>, mainline: Option<&str>| {
+        for probe in report.kernels.iter_mut().flat_map(|kernel| &mut kernel.probes) {
+            if probe.feature == name {
+                probe.present = present;
+                probe.mainline = mainline.unwrap_or(&probe.mainline).to_owned();
+            }
+        }
+    };
+    probes(&mut report, "tsync-leak", Some(false), None);
+    probes(&mut report, "notify-newest-first", Some(false), Some("since 6.14"));
+    let told = retired(&report);
+    assert_eq!((told.bugs, told.coming), (vec!["tsync-leak".into()], vec!["notify-newest-first".into()]));
+    // A kernel that could not tell may have it.
+    report.kernels[0].probes[5].present = None;
+    assert!(retired(&report).bugs.is_empty());
+}
+
+#[test]
+fn reports_of_before_can_be_read() {
+    let mut old = serde_json::to_value(sample()).unwrap();
+    for kernel in old["kernels"].as_array_mut().unwrap() {
+        for probe in kernel["probes"].as_array_mut().unwrap() {
+            let probe = probe.as_object_mut().unwrap();
+            assert!(probe.remove("instead").is_some() && probe.remove("advice").is_some());
+        }
+    }
+    let old: Report = serde_json::from_value(old).unwrap();
+    assert!(old.exit.is_none() && old.results[0].repetitions.is_none());
+    for format in Format::ALL {
+        assert!(!render(&old, format).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn html_of_a_full_run_stays_small() {
     let size = html(&large()).len();
     assert!(size < 5_000_000, "{size} bytes");

@@ -1,8 +1,8 @@
 //! `atlas report`.
 
-use super::{Failure, run};
+use super::Failure;
 use crate::merge::{Leg, merge};
-use crate::report::{Format, render};
+use crate::report::{Format, Renderer as _, TerminalTimeline, render};
 use crate::results::Report;
 use crate::store;
 use std::io::Write;
@@ -36,21 +36,31 @@ pub(super) struct Args {
     /// Write KTAP, the format of the kernel's own tests
     #[arg(long, value_name = "FILE")]
     ktap: Option<PathBuf>,
+    /// Print the timeline: feature × kernel, what happens without, what to do
+    #[arg(long)]
+    timeline: bool,
+    #[command(flatten)]
+    exit: super::exit::ExitArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   atlas report                             summary of the last run, for the terminal
+  atlas report --timeline                  what each kernel lacks, and what to do
   atlas report --html report.html          a page to look at
   atlas report --json - | jq .complete     for machines
   atlas report --markdown summary.md --junit junit.xml
   atlas report --merge leg-*.json --html report.html
                                            one page of several runs
+  atlas report --fail-on known-bug         the bugs that are still there, by name
 
-The exit status is that of the run; of several, 0 when nothing deviates and no shard is missing.";
+The exit status is that of the run, but for what --fail-on says; of several, 0 when nothing deviates
+and no shard is missing.";
 
-pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
-    let report = if args.merge.is_empty() { store::load(&args.from)? } else { merged(&args.merge)? };
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let judge = args.exit.judge()?;
+    let mut report = if args.merge.is_empty() { store::load(&args.from)? } else { merged(&args.merge)? };
+    let status = judge.put(&mut report);
     let outputs = [
         (&args.html, Format::Html),
         (&args.markdown, Format::Markdown),
@@ -60,13 +70,15 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     ];
     let mut wanted =
         outputs.into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format))).peekable();
-    if wanted.peek().is_none() {
+    if args.timeline {
+        anstream::print!("{}", TerminalTimeline { color: true }.render(&report)?);
+    } else if wanted.peek().is_none() {
         anstream::print!("{}", render(&report, Format::Terminal)?);
     }
     for (path, format) in wanted {
         write(path, &render(&report, format)?)?;
     }
-    Ok(run::status(&report))
+    Ok(status)
 }
 
 /// One report of several; what it lacks is said on standard error.

@@ -1,13 +1,13 @@
 //! `atlas run`.
 
-use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
+use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
 use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
 use crate::report::{Format, render};
-use crate::results::{Report, Verdict};
+use crate::results::Verdict;
 use crate::shard::Shard;
 use crate::store::{self, Writer};
 use atlas_vm::kernels::{Kernel, Store};
@@ -64,12 +64,17 @@ pub(super) struct Args {
     /// How long one case may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
+    /// How often each case is asked; its worst verdict counts, and answers that differ make the status 1
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
     /// Talk over the serial line alone, without the shared window
     #[arg(long)]
     no_window: bool,
     /// Add the cases that take the guest down on purpose, to see the harness notice
     #[arg(long)]
     faults: bool,
+    #[command(flatten)]
+    exit: super::exit::ExitArgs,
     /// No progress
     #[arg(long, short)]
     quiet: bool,
@@ -84,7 +89,10 @@ Examples:
   atlas run --json - --quiet | jq .results[0]      for machines
   atlas run --experiment found.json                what a fuzz run found
   atlas run --shard 2/4                            every fourth case, from the second on
-  atlas run --resume                               go on after an interruption";
+  atlas run --resume                               go on after an interruption
+  atlas run --repeat 50 --case notify              is it the same each time?
+  atlas run --fail-on new-deviation --baseline old.json
+                                                   fail for what was not so before";
 
 /// What runs the guests.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -125,11 +133,12 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let judge = args.exit.judge()?;
     atlas_vm::version()?;
     let store = Store::open()?;
     let kernels = kernels(&store, &args.kernel)?;
     // Outputs are opened before the work starts, so that a bad path fails at once.
-    let (done, earlier) = if args.resume { earlier(&args.out)? } else { Default::default() };
+    let (done, earlier) = if args.resume { earlier(&args.out, args.repeat)? } else { Default::default() };
     let mut writer = Writer::create(&args.out, args.resume)?;
     if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
         std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -147,17 +156,23 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         window: !args.no_window,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         limit: Duration::from_secs(args.limit.into()),
+        repeat: args.repeat,
         done,
     };
     let mut fold = Fold::default();
     earlier.iter().for_each(|event| fold.take(event));
-    let mut progress = Progress::new(args.quiet);
+    let mut progress = Progress::new(args.quiet, args.repeat);
     crate::run::run(&plan, &stop, &mut |event: &Event| {
         writer.take(event);
         fold.take(event);
         progress.take(event);
     });
-    let report = fold.report();
+    let mut report = fold.report();
+    let mut status = judge.put(&mut report);
+    if stop.load(SeqCst) {
+        status = ExitCode::from(ENVIRONMENT);
+        report.exit.iter_mut().for_each(|exit| exit.status = ENVIRONMENT);
+    }
     let kept = writer.finish();
     match args.json.as_deref() {
         Some(path) if path == Path::new("-") => anstream::print!("{}", render(&report, Format::Json)?),
@@ -166,17 +181,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         None => anstream::print!("{}", render(&report, Format::Terminal)?),
     }
     kept?;
-    if stop.load(SeqCst) {
-        return Ok(ExitCode::from(ENVIRONMENT));
-    }
-    Ok(status(&report))
-}
-
-/// The exit status that a report stands for.
-pub(super) fn status(report: &Report) -> ExitCode {
-    let fails = report.results.iter().any(|result| result.verdict.fails());
-    let missing = report.kernels.iter().any(|kernel| kernel.release.is_empty());
-    if fails || missing || !report.complete { ExitCode::from(DEVIATES) } else { ExitCode::SUCCESS }
+    Ok(status)
 }
 
 /// The kernels that are wanted, oldest first, with unique names; the default ones where none is.
@@ -207,9 +212,23 @@ type Done = BTreeSet<(String, String, String, crate::results::Jit)>;
 
 /// What an interrupted run has left: the questions it has answered, and its events. Questions at
 /// which a guest was lost or that were not run are asked again.
-fn earlier(directory: &Path) -> Result<(Done, Vec<Event>), Failure> {
+///
+/// Its cases must have been asked as often as is wanted now: one report says one thing of all of them.
+fn earlier(directory: &Path, repeat: u32) -> Result<(Done, Vec<Event>), Failure> {
     let mut events = Vec::new();
     store::replay(directory, &mut |event: &Event| events.push(event.clone()))?;
+    let wanted = |event: &Event| match event {
+        Event::CaseFinished(result) => Some(result.repetitions.map_or(1, |counts| counts.wanted)),
+        _ => None,
+    };
+    if let Some(asked) = events.iter().filter_map(wanted).find(|&asked| asked != repeat) {
+        let directory = directory.display();
+        return Err(format!(
+            "the run in {directory} was to ask each case {asked} times, and this one {repeat}: go on with \
+             --repeat {asked}, or give this one a directory of its own with --out"
+        )
+        .into());
+    }
     let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
     let done = events.iter().filter_map(|event| match event {
         Event::CaseFinished(result) if settled(result.verdict) => {

@@ -1,8 +1,7 @@
 //! Why reports do not go together.
 
-use crate::results::SCHEMA;
+use crate::read::ReadError;
 use crate::shard::Shard;
-use crate::store::StoreError;
 
 /// Reports that do not go together, or that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -10,33 +9,9 @@ pub enum MergeError {
     /// There is none.
     #[error("there are no reports to merge")]
     Nothing,
-    /// A file cannot be read.
-    #[error("cannot read {leg}: {source}")]
-    Read {
-        /// The report.
-        leg: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A directory keeps no results, or damaged ones.
+    /// One cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is no report.
-    #[error("{leg} is no report as `atlas run --json` writes it: {source}")]
-    Form {
-        /// The report.
-        leg: String,
-        /// Where it goes wrong.
-        source: serde_json::Error,
-    },
-    /// It is of another schema.
-    #[error("{leg} is a report of schema {schema}, and this seccomp-atlas reads schema {SCHEMA}")]
-    Schema {
-        /// The report.
-        leg: String,
-        /// Its schema.
-        schema: u64,
-    },
+    Read(#[from] ReadError),
     /// It does not say of which catalogue it is.
     #[error("{leg} does not say of which catalogue it is: an older seccomp-atlas wrote it")]
     NoCatalogue {

@@ -4,6 +4,7 @@ mod evidence;
 mod ids;
 mod page;
 mod tables;
+mod timeline;
 
 use super::{RenderError, Renderer};
 use crate::results::Report;
@@ -20,6 +21,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 pub struct Html;
 
 const PAGE: &str = include_str!("../../templates/report.html");
+const TIMELINE: &str = include_str!("../../templates/timeline.html");
 const MACROS: &str = include_str!("../../templates/macros.html");
 const STYLE: &str = include_str!("../../templates/report.css");
 
@@ -42,6 +44,7 @@ impl Renderer for Html {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The suffix decides: whatever an `.html` template fills in is escaped.
         environment.add_template("report.html", PAGE)?;
+        environment.add_template("timeline.html", TIMELINE)?;
         environment.add_template("macros.html", MACROS)?;
         environment.add_template("report.css", STYLE)?;
         let page = Serde(page::PageView::new(report));

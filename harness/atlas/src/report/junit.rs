@@ -14,7 +14,7 @@ use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite}
 /// | conforms | passed; a quirk that it leans on is a property |
 /// | known bug | passed; the bug is a property and stands in `system-out` |
 /// | absent | skipped, with the reason |
-/// | deviates, crashed, hung | failure |
+/// | deviates, crashed, hung, or repetitions that differ | failure |
 /// | not run, or no result | error |
 ///
 /// Output stands beside failures and known bugs only.
@@ -77,6 +77,7 @@ fn answer(probe: &ProbeResult) -> String {
 
 fn test(kernel: &KernelReport, result: &CaseResult) -> TestCase {
     let status = match result.verdict {
+        Verdict::Conforms | Verdict::KnownBug if result.flaky() => failed(NonSuccessKind::Failure, result),
         Verdict::Conforms | Verdict::KnownBug => TestCaseStatus::success(),
         Verdict::Absent => {
             let mut status = TestCaseStatus::skipped();

@@ -2,7 +2,9 @@
 
 mod budget;
 mod escape;
+mod timeline;
 
+use super::exits;
 use super::lines::align;
 use super::mark::Mark;
 use super::matrix::{FeatureRow, Matrix, Part};
@@ -39,10 +41,12 @@ impl Renderer for Markdown {
         let mut page = Budget::new(self.limit.max(1000));
         head(&mut page, report, &summary);
         page.section("failures", "\n## Failures\n", summary.failures.iter().map(failure));
+        exit(&mut page, report);
         kernels(&mut page, report, &summary);
         cases(&mut page, &Matrix::new(report));
         features(&mut page, report, &summary);
         quirks(&mut page, &summary);
+        timeline::timeline(&mut page, report);
         Ok(page.finish())
     }
 }
@@ -102,6 +106,16 @@ fn failure(failure: &Failure) -> String {
         text.push_str(&folded("the console's last lines", "text", &block));
     }
     text
+}
+
+/// Why the exit status is what it is, where the failures do not say it.
+fn exit(page: &mut Budget, report: &Report) {
+    let head = format!("\n## Exit status {}\n\n", report.exit.as_ref().map_or(0, |exit| exit.status));
+    let item = |group: exits::ExitGroup| {
+        let lines = group.lines.iter().map(|line| format!("  - {}\n", inline(line)));
+        format!("- {}\n{}", inline(&group.title), lines.collect::<String>())
+    };
+    page.section("reasons of the exit status", &head, exits::groups(report).into_iter().map(item));
 }
 
 /// Expected and observed in the notation of `diff -u`.
@@ -214,9 +228,9 @@ fn quirks(page: &mut Budget, summary: &Summary) {
         let cases = count(quirk.cases, "case", "cases");
         format!("- {} explains {cases}, {}\n", code(&quirk.quirk), inline(&quirk.span))
     });
-    let retired = (!summary.retired.is_empty()).then(|| {
-        let names: Vec<String> = summary.retired.iter().map(|name| code(name)).collect();
-        format!("- No kernel here shows {}\n", names.join(", "))
+    let retired = summary.retired.told().map(|(what, names)| {
+        let names: Vec<String> = names.iter().map(|name| code(name)).collect();
+        format!("- {what}: {}\n", names.join(", "))
     });
     page.section("quirks", "\n## Quirks\n\n", differences.chain(uses).chain(retired));
 }

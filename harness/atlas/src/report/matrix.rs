@@ -263,6 +263,7 @@ mod tests {
             note: String::new(),
             quirks: vec![],
             console: String::new(),
+            repetitions: None,
         }
     }
 

@@ -30,8 +30,8 @@ pub struct Summary {
     pub jit_differences: Vec<JitDifference>,
     /// The quirks that explained a result, in the order of the probes.
     pub quirks: Vec<QuirkUse>,
-    /// The changes and bugs that were probed for and that no kernel shows any more.
-    pub retired: Vec<String>,
+    /// The quirks that were probed for and that no kernel shows.
+    pub retired: Retired,
     /// Answers that are not as mainline, in the order of the probes.
     pub timeline: Vec<TimelineNote>,
     /// How many answers of probes are as mainline, and how many there are.
@@ -70,6 +70,33 @@ pub struct KernelSummary {
     pub ran: bool,
     /// The cases, each by the worst of its ABIs and JIT settings.
     pub cases: Tally,
+}
+
+/// Quirks that no kernel shows, in the order of the probes. One of which a kernel could not tell is not
+/// among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// Bugs that no kernel has: nothing need work around them.
+    pub bugs: Vec<String>,
+    /// Changes that mainline has ended and no kernel shows: nothing need allow for them.
+    pub changes: Vec<String>,
+    /// Changes that the newest mainline shows and none of these kernels does.
+    pub coming: Vec<String>,
+}
+
+impl Retired {
+    /// The three, each with what to say before its names; none that is empty.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let all = [
+            ("Bugs that no kernel here has, so that nothing need work around them", self.bugs.as_slice()),
+            (
+                "Changes that no kernel here shows any more, so that nothing need allow for them",
+                &self.changes,
+            ),
+            ("Changes that newer kernels show and none here does", &self.coming),
+        ];
+        all.into_iter().filter(|(_, names)| !names.is_empty())
+    }
 }
 
 /// A case whose verdict depends on whether its filters are compiled.
@@ -181,11 +208,6 @@ pub fn summary(report: &Report) -> Summary {
     let recorded = matrix.rows.iter().flat_map(|row| &row.cells).flat_map(|cell| &cell.results);
     let probed = features.iter().flat_map(|row| &row.answers).flatten();
     let as_mainline = probed.clone().filter(|probe| probe.timeline == Timeline::AsMainline).count();
-    let retired = features.iter().filter(|row| {
-        row.probe.kind != ProbeKind::Feature
-            && row.answers.iter().flatten().any(|probe| probe.present == Some(false))
-            && row.answers.iter().flatten().all(|probe| probe.present != Some(true))
-    });
     let shard = report.shard.map(|shard| format!("; shard {shard}")).unwrap_or_default();
     Summary {
         headline: headline::headline(&matrix, report.complete) + &shard,
@@ -195,11 +217,29 @@ pub fn summary(report: &Report) -> Summary {
         failures: failures::failures(&matrix),
         jit_differences: jit_differences(&matrix),
         quirks: quirks(&matrix, &features),
-        retired: retired.map(|row| row.probe.feature.clone()).collect(),
+        retired: retired(&features),
         timeline: timeline(&matrix, &features),
         as_mainline: (as_mainline, probed.count()),
         strays: matrix.strays,
     }
+}
+
+fn retired(features: &[FeatureRow<'_>]) -> Retired {
+    let mut retired = Retired::default();
+    for row in features {
+        // Kernels that never booted have no answer at all, and are named elsewhere.
+        if row.answers.iter().flatten().any(|probe| probe.present != Some(false)) {
+            continue;
+        }
+        let names = match row.probe.kind {
+            ProbeKind::Feature => continue,
+            ProbeKind::Bug => &mut retired.bugs,
+            ProbeKind::Change if row.probe.mainline.starts_with("since ") => &mut retired.coming,
+            ProbeKind::Change => &mut retired.changes,
+        };
+        names.push(row.probe.feature.clone());
+    }
+    retired
 }
 
 fn jit_differences(matrix: &Matrix<'_>) -> Vec<JitDifference> {

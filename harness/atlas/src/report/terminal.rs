@@ -1,7 +1,11 @@
 //! The summary for people at a prompt.
 
 mod layout;
+mod timeline;
 
+pub use timeline::TerminalTimeline;
+
+use super::exits;
 use super::lines::align;
 use super::mark::Mark;
 use super::matrix::{FeatureRow, Matrix};
@@ -43,6 +47,7 @@ impl Renderer for Terminal {
         cases(&mut page, &Matrix::new(report));
         features(&mut page, report, &summary);
         quirks(&mut page, &summary);
+        exit(&mut page, report);
         Ok(page.finish())
     }
 }
@@ -141,6 +146,24 @@ fn differences(page: &mut Page, expected: &str, observed: &str) {
     if differing.len() > DIFFERENCES {
         let more = count(differing.len() - DIFFERENCES, "differing line", "differing lines");
         page.line(&format!("      … {more} more"), Style::new());
+    }
+}
+
+fn exit(page: &mut Page, report: &Report) {
+    let groups = exits::groups(report);
+    if groups.is_empty() {
+        return;
+    }
+    page.heading(&format!("Exit status {}", report.exit.as_ref().map_or(0, |exit| exit.status)));
+    for group in groups {
+        page.wrapped("  ", &group.title, Style::new().bold());
+        for line in group.lines.iter().take(SHOWN) {
+            page.wrapped("    ", &visible(line), Style::new());
+        }
+        if group.lines.len() > SHOWN {
+            let more = thousands(group.lines.len() - SHOWN);
+            page.line(&format!("    … {more} more; the JSON report has them all"), Style::new());
+        }
     }
 }
 
@@ -245,7 +268,7 @@ fn features(page: &mut Page, report: &Report, summary: &Summary) {
 }
 
 fn quirks(page: &mut Page, summary: &Summary) {
-    let none = summary.quirks.is_empty() && summary.retired.is_empty();
+    let none = summary.quirks.is_empty() && summary.retired.told().next().is_none();
     if none && summary.jit_differences.is_empty() {
         return;
     }
@@ -260,8 +283,7 @@ fn quirks(page: &mut Page, summary: &Summary) {
         let line = format!("{} explains {cases}, {}", quirk.quirk, quirk.span);
         page.wrapped("  ", &visible(&line), Style::new());
     }
-    if !summary.retired.is_empty() {
-        let line = format!("No kernel here shows {}", summary.retired.join(", "));
-        page.wrapped("  ", &visible(&line), Style::new().dimmed());
+    for (what, names) in summary.retired.told() {
+        page.wrapped("  ", &visible(&format!("{what}: {}", names.join(", "))), Style::new().dimmed());
     }
 }

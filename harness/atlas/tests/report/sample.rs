@@ -67,6 +67,7 @@ pub(crate) fn sample() -> Report {
         cases,
         results,
         complete: false,
+        exit: None,
     }
 }
 
@@ -86,6 +87,8 @@ fn kernel(name: &str, release: &str) -> KernelReport {
             timeline,
             mainline: mainline.into(),
             about: about.into(),
+            instead: format!("A kernel without {feature} <does> | otherwise."),
+            advice: format!("Do not rely on {feature}."),
             evidence: match present {
                 Some(true) => "returned 0".into(),
                 Some(false) => "failed with EINVAL".into(),
@@ -193,6 +196,7 @@ fn result(kernel: &str, case: &str, abi: &str, jit: Jit) -> CaseResult {
         note: String::new(),
         quirks: vec![],
         console: String::new(),
+        repetitions: None,
     };
     let unseen = CaseResult { observed: String::new(), decided: String::new(), ..fine.clone() };
     if kernel == "6.11" {

@@ -4,9 +4,9 @@ use crate::results::Report;
 use std::collections::{HashMap, HashSet};
 
 /// The anchors that the template itself sets.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 14] = [
     "top", "failures", "kernels", "cases", "features", "quirks", "legend", "rows", "only", "main",
-    "findings", "timeline",
+    "findings", "timeline", "exit", "lacking",
 ];
 
 /// The anchors of everything that has a place of its own.

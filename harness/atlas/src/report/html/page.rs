@@ -2,7 +2,9 @@
 
 use super::ids::Ids;
 use super::tables::{self, KindView, ThemeView};
+use super::timeline::TimelineView;
 use super::{COLUMNS, CONSOLE_LINES};
+use crate::report::exits;
 use crate::report::mark::Mark;
 use crate::report::matrix::Matrix;
 use crate::report::safe::{clip, visible};
@@ -30,7 +32,11 @@ pub(super) struct PageView {
     themes: Vec<ThemeView>,
     kinds: Vec<KindView>,
     quirks: Vec<LinkedView>,
-    retired: Vec<LinkedView>,
+    retired: Vec<ListView>,
+    /// What the failures alone do not say of the exit status.
+    exit: Vec<ExitView>,
+    status: u8,
+    lives: TimelineView,
     timeline: Vec<LinkedView>,
     as_mainline: String,
     probed: String,
@@ -87,6 +93,20 @@ struct LinkedView {
     text: String,
 }
 
+/// Names under a heading.
+#[derive(Serialize)]
+struct ListView {
+    title: &'static str,
+    items: Vec<LinkedView>,
+}
+
+/// What makes the exit status what it is.
+#[derive(Serialize)]
+struct ExitView {
+    title: String,
+    lines: Vec<String>,
+}
+
 /// The most cases that one failure names.
 const CASES_NAMED: usize = 12;
 
@@ -113,7 +133,10 @@ impl PageView {
             themes: tables::themes(&matrix, &report.kernels, &ids),
             kinds: tables::kinds(&report.kernels, &ids),
             quirks: quirks(&summary, &ids),
-            retired: summary.retired.iter().map(|name| feature_link(name, "", &ids)).collect(),
+            retired: retired(&summary, &ids),
+            exit: exits::groups(report).iter().map(exit_view).collect(),
+            status: report.exit.as_ref().map_or(0, |exit| exit.status),
+            lives: TimelineView::new(report, &ids),
             timeline: timeline_notes(&summary, &ids),
             as_mainline: thousands(summary.as_mainline.0),
             probed: thousands(summary.as_mainline.1),
@@ -200,6 +223,19 @@ fn jit_differences(summary: &Summary, ids: &Ids) -> Vec<LinkedView> {
 
 fn feature_link(name: &str, rest: &str, ids: &Ids) -> LinkedView {
     LinkedView { id: ids.feature(name).to_owned(), name: text(name), text: text(rest) }
+}
+
+fn retired(summary: &Summary, ids: &Ids) -> Vec<ListView> {
+    let view = |(title, names): (&'static str, &[String])| {
+        let items = names.iter().map(|name| feature_link(name, "", ids)).collect();
+        ListView { title, items }
+    };
+    summary.retired.told().map(view).collect()
+}
+
+fn exit_view(group: &exits::ExitGroup) -> ExitView {
+    let lines = group.lines.iter().map(|line| clip(line, 1, COLUMNS, false)).collect();
+    ExitView { title: text(&group.title), lines }
 }
 
 fn quirks(summary: &Summary, ids: &Ids) -> Vec<LinkedView> {

@@ -1,0 +1,161 @@
+//! Why a run's exit status is what it is.
+//!
+//! | makes the status 1 | when |
+//! | --- | --- |
+//! | deviates, crashed, hung, not run | always; with `--fail-on new-deviation` where the baseline did not have the same |
+//! | repetitions that differ | always, in a run that repeats; with a baseline where it did not have the same |
+//! | known bug, absent | with `--fail-on known-bug`, `--fail-on absent` |
+//! | a kernel that never booted | always; with a baseline where it booted then |
+//! | a run that did not come to its end | always |
+
+use crate::diff::{Row, rows};
+use crate::results::{CaseResult, Report, Verdict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What else makes the exit status 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailOn {
+    /// What deviates, crashed, hung or was not run; this is always on
+    Deviates,
+    /// Of what deviates, crashed, hung or was not run only what the baseline did not have
+    NewDeviation,
+    /// What shows a known bug too
+    KnownBug,
+    /// What lacks a feature too
+    Absent,
+}
+
+/// The exit status of a run, and why it is that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exit {
+    /// 0, 1, or 2 where the run was interrupted.
+    pub status: u8,
+    /// What makes it 1, worst first.
+    pub reasons: Vec<Reason>,
+    /// What would make it 1, had the baseline not had it.
+    pub known: Vec<Reason>,
+    /// What failed in the baseline and does not fail now.
+    pub fixed: Vec<Row>,
+    /// How many rows failed in the baseline and are not in this report.
+    pub gone: usize,
+    /// Whether there was a baseline.
+    pub baseline: bool,
+}
+
+/// One thing that makes an exit status 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// What is wrong.
+    pub why: Why,
+    /// Of which result; absent where it is a whole kernel or the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
+    /// One line on it.
+    pub note: String,
+}
+
+/// What can be wrong, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The run did not come to its end.
+    Incomplete,
+    /// A kernel never booted.
+    NeverBooted,
+    /// The verdict.
+    Deviates,
+    /// The verdict.
+    Crashed,
+    /// The verdict.
+    Hung,
+    /// The verdict.
+    NotRun,
+    /// What was seen differs between repetitions.
+    Differs,
+    /// The verdict.
+    KnownBug,
+    /// The verdict.
+    Absent,
+}
+
+impl Why {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Incomplete => "not at its end",
+            Self::NeverBooted => "never booted",
+            Self::Deviates => Verdict::Deviates.name(),
+            Self::Crashed => Verdict::Crashed.name(),
+            Self::Hung => Verdict::Hung.name(),
+            Self::NotRun => Verdict::NotRun.name(),
+            Self::Differs => "differs between repetitions",
+            Self::KnownBug => Verdict::KnownBug.name(),
+            Self::Absent => Verdict::Absent.name(),
+        }
+    }
+
+    /// What makes a result fail on its own.
+    fn of(result: &CaseResult) -> Option<Self> {
+        match result.verdict {
+            Verdict::Deviates => Some(Self::Deviates),
+            Verdict::Crashed => Some(Self::Crashed),
+            Verdict::Hung => Some(Self::Hung),
+            Verdict::NotRun => Some(Self::NotRun),
+            Verdict::Conforms | Verdict::KnownBug | Verdict::Absent => {
+                result.flaky().then_some(Self::Differs)
+            }
+        }
+    }
+
+    /// What makes it fail because somebody wishes so.
+    fn wished(result: &CaseResult, fail_on: &[FailOn]) -> Option<Self> {
+        match result.verdict {
+            Verdict::KnownBug if fail_on.contains(&FailOn::KnownBug) => Some(Self::KnownBug),
+            Verdict::Absent if fail_on.contains(&FailOn::Absent) => Some(Self::Absent),
+            _ => None,
+        }
+    }
+}
+
+/// The exit status that a report stands for. With a baseline, what that had already does not fail: the
+/// same row with the same verdict. Another verdict on it is new, for better or worse.
+#[must_use]
+pub fn exit(report: &Report, fail_on: &[FailOn], baseline: Option<&Report>) -> Exit {
+    let (now, before) = (rows(report), baseline.map(rows).unwrap_or_default());
+    let (mut reasons, mut known) = (Vec::new(), Vec::new());
+    if !report.complete {
+        let note = "the run did not come to its end".into();
+        reasons.push(Reason { why: Why::Incomplete, row: None, note });
+    }
+    let never_booted = |report: &Report, name: &str| {
+        report.kernels.iter().any(|kernel| kernel.name == name && kernel.release.is_empty())
+    };
+    for kernel in report.kernels.iter().filter(|kernel| kernel.release.is_empty()) {
+        let reason = Reason { why: Why::NeverBooted, row: None, note: kernel.name.clone() };
+        let had = baseline.is_some_and(|baseline| never_booted(baseline, &kernel.name));
+        if had { known.push(reason) } else { reasons.push(reason) }
+    }
+    let mut fixed = Vec::new();
+    for result in &report.results {
+        let row = Row::of(result);
+        let then = before.get(&row).and_then(|result| Why::of(result));
+        let note = result.note.lines().next().unwrap_or_default().to_owned();
+        let reason = |why| Reason { why, row: Some(row.clone()), note: note.clone() };
+        match Why::of(result) {
+            Some(why) if then == Some(why) => known.push(reason(why)),
+            Some(why) => reasons.push(reason(why)),
+            None if then.is_some() => fixed.push(row.clone()),
+            None => {}
+        }
+        reasons.extend(Why::wished(result, fail_on).map(reason));
+    }
+    // The order within one kind is that of the report.
+    reasons.sort_by_key(|reason| reason.why);
+    known.sort_by_key(|reason| reason.why);
+    let failed = before.iter().filter(|(_, result)| Why::of(result).is_some());
+    let gone = failed.filter(|(row, _)| !now.contains_key(row)).count();
+    let status = u8::from(!reasons.is_empty());
+    Exit { status, reasons, known, fixed, gone, baseline: baseline.is_some() }
+}
