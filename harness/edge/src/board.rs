@@ -4,9 +4,11 @@
 //! make. The board lies at [`layout::BOARD`]; its first pages hold what `rt_sigaction`,
 //! `rt_sigprocmask` and the installing calls point to.
 
+use crate::sys;
 use atlas_model::experiment::{MAX_STEPS, MAX_TASKS, layout};
 use atlas_model::observation::{MAX_TRAPS, Sigsys, StepSeen};
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::time::Instant;
 
 /// Where the atomics begin: past the instructions.
 const STATE: u64 = layout::INSNS + 65_536 * 8;
@@ -86,23 +88,26 @@ impl Board {
         self.turn.store(0, SeqCst);
     }
 
-    /// The first task waits until it may begin. It yields, for no filter is attached yet.
-    pub fn wait_at_gate(&self) {
+    /// The first task waits until it may begin. It sleeps, for no filter is attached yet.
+    pub fn wait_at_gate(&'static self) {
         self.gate.store(1, SeqCst);
+        sys::wake(&self.gate);
         while self.gate.load(SeqCst) != 2 {
-            crate::sys::pause();
+            sys::sleep_while(&self.gate, 1, None);
         }
     }
 
-    /// Whether the first task waits at the gate.
-    #[must_use]
-    pub fn at_gate(&self) -> bool {
-        self.gate.load(SeqCst) == 1
+    /// Sleeps until the first task waits at the gate, or the time is over.
+    pub fn await_arrival(&'static self, deadline: Instant) {
+        while self.gate.load(SeqCst) != 1 && Instant::now() < deadline {
+            sys::sleep_while(&self.gate, 0, Some(deadline.saturating_duration_since(Instant::now())));
+        }
     }
 
     /// Lets the first task begin.
-    pub fn open_gate(&self) {
+    pub fn open_gate(&'static self) {
         self.gate.store(2, SeqCst);
+        sys::wake(&self.gate);
     }
 
     /// The step that may run now.

@@ -89,9 +89,7 @@ fn follow(
     }
     known[0].tid = tid as i32;
     if gated(experiment) {
-        while !board().at_gate() && Instant::now() < deadline {
-            sys::pause();
-        }
+        board().await_arrival(deadline);
         if let Some(watched) = &mut watched {
             watched.before(known[0].tid);
         }

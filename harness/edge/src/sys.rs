@@ -4,7 +4,7 @@
 use atlas_model::experiment::layout;
 use atlas_model::observation::End;
 use atlas_model::{Filter, Insn};
-use core::sync::atomic::AtomicI32;
+use core::sync::atomic::{AtomicI32, AtomicU32};
 use std::ffi::CStr;
 use std::time::Duration;
 
@@ -144,6 +144,40 @@ pub fn close(fd: i32) {
 #[must_use]
 pub fn read_file(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
+}
+
+/// futex(2), `FUTEX_WAIT`: sleeps while a word that processes share has this value, at most so long.
+/// May wake for nothing. A kernel without futexes has the caller yield instead.
+pub fn sleep_while(word: &'static AtomicU32, value: u32, limit: Option<Duration>) {
+    let span = limit.map(|limit| [limit.as_secs(), u64::from(limit.subsec_nanos())]);
+    let pointer = span.as_ref().map_or(0, |span| span.as_ptr() as u64);
+    let wait = libc::FUTEX_WAIT as u64;
+    // SAFETY: the word lives for ever, and the time until the call returns.
+    let result = unsafe { raw(libc::SYS_futex, [word.as_ptr() as u64, wait, value.into(), pointer, 0, 0]) };
+    if result == -i64::from(libc::ENOSYS) {
+        pause();
+    }
+}
+
+/// futex(2), `FUTEX_WAKE`: wakes who sleeps on a word.
+pub fn wake(word: &'static AtomicU32) {
+    let all = i32::MAX as u64;
+    // SAFETY: the word lives for ever.
+    let _ = unsafe { raw(libc::SYS_futex, [word.as_ptr() as u64, libc::FUTEX_WAKE as u64, all, 0, 0, 0]) };
+}
+
+/// Gives this process precedence over those that it makes: it looks at them while they spin, and would
+/// wait a time slice for each look. They themselves start with nobody's precedence (sched(7), the
+/// reset-on-fork flag).
+pub fn take_precedence() {
+    const RESET_ON_FORK: u64 = 0x4000_0000;
+    let _ = number(libc::SYS_setpriority, [libc::PRIO_PROCESS as u64, 0, -20_i64 as u64, 0, 0, 0]);
+    let priority = 0_i32;
+    // SAFETY: the structure is one `int`, which lives until the call returns.
+    let _ = unsafe {
+        let pointer = (&raw const priority) as u64;
+        raw(libc::SYS_sched_setscheduler, [0, libc::SCHED_OTHER as u64 | RESET_ON_FORK, pointer, 0, 0, 0])
+    };
 }
 
 /// sched_yield(2).

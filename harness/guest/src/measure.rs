@@ -133,12 +133,14 @@ fn settle() {
 /// Has this process and those it makes run by turns, without a scheduler's thoughts on fairness: who
 /// is woken then runs at the same point every time. Or puts it back.
 fn take_turns(on: bool) {
-    let policy = if on { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
-    let priority = i32::from(on);
+    if !on {
+        return sys::take_precedence();
+    }
+    let priority = 1_i32;
     // SAFETY: the structure is one `int`, which lives until the call returns.
     let _ = unsafe {
         let pointer = (&raw const priority) as u64;
-        sys::raw(libc::SYS_sched_setscheduler, [0, policy as u64, pointer, 0, 0, 0])
+        sys::raw(libc::SYS_sched_setscheduler, [0, libc::SCHED_FIFO as u64, pointer, 0, 0, 0])
     };
 }
 

@@ -12,6 +12,7 @@ pub(crate) fn machine() -> Result<(), String> {
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
     resume::restore_signals();
+    sys::take_precedence();
     sys::hold_child_signals();
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
 }

@@ -16,7 +16,7 @@ pub const ANSWERS: usize = HALF;
 
 /// Payloads from this length on go through the window where there is one: below, the serial line
 /// costs less than the detour.
-pub const WORTH_IT: usize = 1024;
+pub const WORTH_IT: usize = 48;
 
 /// What the host writes at the beginning of the window before it starts a guest. A guest that does
 /// not find it there has mapped something else and does without a window.
