@@ -5,6 +5,8 @@ use crate::case::staged;
 use crate::{Case, Fact, Want};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::Traits;
+use std::io::Read as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Every fault.
 pub const CASES: &[Case] = &[
@@ -35,6 +37,19 @@ pub const CASES: &[Case] = &[
         &[],
         |stage| stage.fact("value", (asked_before("/.third_wrong") == 2).into()),
         |_: &Traits| vec![crate::case::is("value", 0)],
+    ),
+    staged(
+        "fault::own",
+        "What a guest has that no other may have: it gives other facts every time, and so deviates.",
+        &[],
+        |stage| {
+            let mut random = [0; 8];
+            let read = std::fs::File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut random));
+            stage.fact("random", if read.is_ok() { i64::from_le_bytes(random) } else { 0 });
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            stage.fact("wall clock", now.as_nanos() as i64);
+        },
+        nothing,
     ),
 ];
 

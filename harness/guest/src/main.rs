@@ -8,6 +8,7 @@ mod link;
 mod measure;
 mod serve;
 mod setup;
+mod wake;
 
 use atlas_cases::themes::inherit;
 use atlas_edge::resume;

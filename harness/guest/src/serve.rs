@@ -46,6 +46,10 @@ pub(crate) fn forever(link: &mut Link) -> String {
 fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
     match request {
         Request::Hello => Response::Hello(hello(link)),
+        Request::Wake(wake) => match crate::wake::wake(wake) {
+            Ok(()) => Response::Hello(hello(link)),
+            Err(problem) => Response::Refused(problem),
+        },
         Request::Run { jit, limit_ms, items } => {
             if let Some(on) = *jit
                 && let Err(problem) = switch_jit(on)

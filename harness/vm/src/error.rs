@@ -63,6 +63,12 @@ pub enum Error {
         /// How it was lost on the first of them.
         lost: Box<Lost>,
     },
+    /// A booted guest could not be saved as a template.
+    #[error("the booted guest could not be kept as a template: {0}")]
+    Template(String),
+    /// A template does not give a guest that answers.
+    #[error("the template gives no guest: {0}")]
+    Clone(String),
     /// KVM was demanded and does not run guests.
     #[error("KVM was asked for, but {0}; leave --accel at auto, or say tcg")]
     NoKvm(String),

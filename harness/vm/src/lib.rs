@@ -10,8 +10,11 @@ mod error;
 mod initramfs;
 mod line;
 mod machine;
+mod monitor;
 mod qemu;
 mod talk;
+
+pub mod templates;
 
 pub mod kernels;
 

@@ -4,12 +4,16 @@ use crate::accel::Accelerator;
 use crate::console::Console;
 use crate::error::{Error, Lost, Reason};
 use crate::line;
-use crate::qemu::{self, Plan, Qemu};
+use crate::monitor::{Monitor, MonitorError};
+use crate::qemu::{self, Memory, Plan, Qemu};
 use crate::talk::{Over, Talk};
 use crate::{guest_binary, initramfs, kernels};
-use atlas_wire::{Hello, PROTOCOL, Request, Response, window};
+use atlas_wire::{Hello, PROTOCOL, Request, Response, Wake, window};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// CPU models in the order they are tried. Kernels built without CONFIG_X86_SMAP (seen: a 3.8 and a
 /// RHEL 7 3.10) cannot start PID 1 where the processor has it.
@@ -21,6 +25,8 @@ const COMMAND_LINE: &str = "console=ttyS0 earlyprintk=ttyS0 quiet panic=-1 reboo
 const LAST_LINES: usize = 40;
 /// How long a guest that is up may take to say who it is.
 const GREETING: Duration = Duration::from_secs(20);
+/// How long QEMU may take to save or restore a state. It takes a tenth of a second.
+const TRANSFER: Duration = Duration::from_secs(20);
 
 /// How a guest is booted.
 #[derive(Clone, Debug)]
@@ -56,6 +62,16 @@ impl Default for BootOptions {
     }
 }
 
+impl BootOptions {
+    /// The kernel's command line.
+    pub(crate) fn words(&self) -> String {
+        let mut words = vec![COMMAND_LINE.to_owned()];
+        words.extend(self.window.then(qemu::window_words));
+        words.extend(self.append.iter().cloned());
+        words.join(" ")
+    }
+}
+
 /// A booted guest.
 ///
 /// It may move between threads. When it is dropped, or this process ends in whatever way, QEMU is
@@ -66,6 +82,7 @@ pub struct Machine {
     talk: Talk,
     hello: Hello,
     cpu: String,
+    monitor: Option<UnixStream>,
     lost: Option<Lost>,
 }
 
@@ -78,6 +95,15 @@ impl Machine {
     /// # Errors
     /// [`Error`]; a guest that is lost before it has said who it is is [`Error::Boot`].
     pub fn boot(image: &Path, options: &BootOptions) -> Result<Self, Error> {
+        Self::boot_in(image, options, None).map(|(machine, _)| machine)
+    }
+
+    /// As [`Machine::boot`], with this file as the guest's memory. Gives the CPU model in QEMU's words too.
+    pub(crate) fn boot_in(
+        image: &Path,
+        options: &BootOptions,
+        memory: Option<&File>,
+    ) -> Result<(Self, String), Error> {
         let content =
             std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
         kernels::release_of(&content, image)?;
@@ -86,13 +112,20 @@ impl Machine {
         let mut first: Option<Lost> = None;
         let mut tried = Vec::new();
         for cpu in &options.cpus {
-            let mut machine = Self::start(image, options, &archive, cpu)?;
+            let of = match memory {
+                Some(file) => {
+                    qemu::empty(file).map_err(|source| Error::System { what: "the memory's file", source })?;
+                    Memory::File(file)
+                }
+                None => Memory::Own,
+            };
+            let mut machine = Self::start(image, options, &archive, cpu, of)?;
             tried.push(cpu.as_str());
             match (machine.greet(options.limit), first.take()) {
-                (Ok(()), None) => return Ok(machine),
+                (Ok(()), None) => return Ok((machine, cpu.clone())),
                 (Ok(()), Some(lost)) => {
                     machine.cpu = format!("{cpu} (on {}: {})", tried[0], lost.reason);
-                    return Ok(machine);
+                    return Ok((machine, cpu.clone()));
                 }
                 (Err(lost), before) => {
                     let another_may_do =
@@ -110,24 +143,84 @@ impl Machine {
         Err(not_booted(image, &tried, first.unwrap_or(none)))
     }
 
+    /// Starts a clone: a guest with a copy of this memory and in this state, on this CPU model (in QEMU's words,
+    /// and as reports show it). It has a window, a wall clock and entropy of its own.
+    ///
+    /// # Errors
+    /// [`Error`]; where QEMU does not take the state, [`Error::Clone`].
+    pub(crate) fn wake(
+        image: &Path,
+        options: &BootOptions,
+        (cpu, shown): (&str, &str),
+        memory: &File,
+        state: &File,
+    ) -> Result<Self, Error> {
+        let archive = initramfs::build(guest_binary(), window::ADDRESS as usize)?;
+        let mut machine = Self::start(image, options, &archive, cpu, Memory::CopyOf(memory))?;
+        shown.clone_into(&mut machine.cpu);
+        let problem = match machine.monitored(|monitor| monitor.restore(state)) {
+            Ok(()) => match machine.awaken() {
+                Ok(()) => return Ok(machine),
+                Err(lost) => lost.to_string(),
+            },
+            Err(error) => {
+                let complaint = machine.lose(Over::Closed).reason;
+                format!("{error}; {complaint}")
+            }
+        };
+        Err(Error::Clone(problem))
+    }
+
+    /// Gives a clone what is its own, and hears who it is.
+    fn awaken(&mut self) -> Result<(), Lost> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut seed = [0; 32];
+        let entropy = File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut seed));
+        if let Err(error) = entropy {
+            let why = format!("the host has no entropy for it: {error}");
+            return Err(self.lose(Over::Lost(Reason::Protocol(why))));
+        }
+        self.meet(&Request::Wake(Wake { unix_ns: now.as_nanos() as u64, seed }))
+    }
+
+    /// Stops the guest for good and writes its state; its memory is in the file that it was booted with.
+    pub(crate) fn save(mut self, state: &File) -> Result<(), Error> {
+        self.monitored(|monitor| monitor.save(state)).map_err(|error| Error::Template(error.to_string()))
+    }
+
+    fn monitored<T>(
+        &mut self,
+        what: impl FnOnce(&mut Monitor) -> Result<T, MonitorError>,
+    ) -> Result<T, MonitorError> {
+        let gone = || std::io::Error::other("it has none");
+        let line = self.monitor.take().ok_or_else(gone);
+        let line = line.map_err(|source| MonitorError::Line { command: "greeting", source })?;
+        what(&mut Monitor::begin(line, TRANSFER)?)
+    }
+
     /// Starts QEMU and the threads that watch it.
-    fn start(image: &Path, options: &BootOptions, archive: &[u8], cpu: &str) -> Result<Self, Error> {
+    fn start(
+        image: &Path,
+        options: &BootOptions,
+        archive: &[u8],
+        cpu: &str,
+        memory: Memory<'_>,
+    ) -> Result<Self, Error> {
         let system = |what| move |source| Error::System { what, source };
-        let mut words = vec![COMMAND_LINE.to_owned()];
         let mut window = None;
         if options.window {
             let file = qemu::anonymous(window::TOKEN, window::LENGTH);
             window = Some(file.map_err(system("making a file for the window"))?);
-            words.push(qemu::window_words());
         }
-        words.extend(options.append.iter().cloned());
+        let words = options.words();
         let plan = Plan {
             program: &options.qemu,
             kernel: image,
-            command_line: &words.join(" "),
+            command_line: &words,
             accelerator: options.accelerator.name(),
             icount: options.icount,
             cpu,
+            memory,
         };
         let (qemu, lines) = Qemu::start(&plan, archive, window.as_ref())?;
         let console = Console::default();
@@ -137,13 +230,19 @@ impl Machine {
         line::watch_console(lines.console, console.clone(), teller.clone(), move || killer.kill());
         line::watch_frames(frames, teller, move || other_killer.kill());
         let talk = Talk::new(lines.frames, events, window);
-        Ok(Self { qemu, console, talk, hello: Hello::default(), cpu: cpu.to_owned(), lost: None })
+        let (hello, cpu) = (Hello::default(), cpu.to_owned());
+        Ok(Self { qemu, console, talk, hello, cpu, monitor: lines.monitor, lost: None })
     }
 
     /// Waits until the guest is up and has said who it is.
     fn greet(&mut self, limit: Duration) -> Result<(), Lost> {
         self.talk.wait_ready(limit).map_err(|over| self.lose(over))?;
-        let wrong = match self.request(&Request::Hello, GREETING)? {
+        self.meet(&Request::Hello)
+    }
+
+    /// Asks who the guest is.
+    fn meet(&mut self, request: &Request) -> Result<(), Lost> {
+        let wrong = match self.request(request, GREETING)? {
             Response::Hello(hello) if hello.protocol == PROTOCOL => {
                 if !hello.window {
                     self.talk.forget_window();

@@ -3,7 +3,7 @@
 mod arguments;
 mod leash;
 
-pub(crate) use arguments::{PROGRAM, Plan, window_words};
+pub(crate) use arguments::{MEMORY, Memory, PROGRAM, Plan, described, window_words};
 pub(crate) use leash::Killer;
 pub use leash::kill_all;
 
@@ -56,6 +56,12 @@ pub(crate) fn anonymous(content: &[u8], length: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// Makes a file that is to be a guest's memory empty: all zeros, and no room taken on disk.
+pub(crate) fn empty(file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.set_len(MEMORY << 20)
+}
+
 /// A running QEMU, killed and reaped when dropped.
 pub(crate) struct Qemu {
     process: Leash,
@@ -69,6 +75,8 @@ pub(crate) struct Lines {
     pub(crate) console: UnixStream,
     /// The frame line.
     pub(crate) frames: UnixStream,
+    /// The monitor, where the memory is in a file.
+    pub(crate) monitor: Option<UnixStream>,
 }
 
 impl Qemu {
@@ -88,23 +96,34 @@ impl Qemu {
         let initramfs = anonymous(initramfs, initramfs.len() as u64)
             .map_err(system("making a file for the initramfs"))?;
         let window = window.map(File::try_clone).transpose().map_err(system("handing over the window"))?;
+        let memory = match plan.memory {
+            Memory::Own => None,
+            Memory::File(file) | Memory::CopyOf(file) => Some(file.try_clone()),
+        };
+        let memory = memory.transpose().map_err(system("handing over the memory"))?;
+        let monitor = memory.as_ref().map(|_| UnixStream::pair()).transpose();
+        let (monitor, far_monitor) =
+            monitor.map_err(system("making a socket pair for the monitor"))?.unzip();
         let handed = Handed {
             console: far_console.as_raw_fd(),
             frames: far_frames.as_raw_fd(),
             initramfs: initramfs.as_raw_fd(),
             window: window.as_ref().map(AsRawFd::as_raw_fd),
+            memory: memory.as_ref().map(AsRawFd::as_raw_fd),
+            monitor: far_monitor.as_ref().map(AsRawFd::as_raw_fd),
         };
         let mut command = arguments::command(plan, &handed);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let (pipe, far_pipe) = io::pipe().map_err(system("making a pipe for QEMU's complaints"))?;
         command.stderr(far_pipe);
         let mut descriptors: Vec<OwnedFd> = vec![far_console.into(), far_frames.into(), initramfs.into()];
-        descriptors.extend(window.map(OwnedFd::from));
+        descriptors.extend(window.into_iter().chain(memory).map(OwnedFd::from));
+        descriptors.extend(far_monitor.map(OwnedFd::from));
         let process =
             Leash::start(command, descriptors).map_err(|source| start_error(plan.program, source))?;
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let all_said = keep(pipe, Arc::clone(&complaints));
-        Ok((Self { process, complaints, all_said }, Lines { console, frames }))
+        Ok((Self { process, complaints, all_said }, Lines { console, frames, monitor }))
     }
 
     /// The process id.

@@ -41,7 +41,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
         Request::Run { items, .. } => Some((RAN, items.len())),
         Request::Sweep { .. } => Some((SWEPT, sweep::COUNT)),
         // What these answers hold is bounded by their types.
-        Request::Hello | Request::Measure(_) => None,
+        Request::Hello | Request::Wake(_) | Request::Measure(_) => None,
     };
     if let Some((variant, asked)) = counted
         && let Some(got) = claimed(variant, payload)
@@ -52,7 +52,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
     let response = decode(payload)?;
     match (request, &response) {
         (_, Response::Refused(_))
-        | (Request::Hello, Response::Hello(_))
+        | (Request::Hello | Request::Wake(_), Response::Hello(_))
         | (Request::Sweep { .. }, Response::Swept(_)) => Ok(response),
         (Request::Run { items, .. }, Response::Ran(outcomes)) => {
             match items.iter().zip(outcomes).position(|(item, outcome)| !can_have(item, outcome)) {

@@ -15,7 +15,7 @@ pub mod window;
 pub use answer::{NotAnAnswer, decode_answer};
 pub use frame::{Decoder, FrameError, Header, Kind, Place};
 pub use measure::{Measure, Measured};
-pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response};
+pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, Wake};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -7,7 +7,7 @@ use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning or its encoding.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,17 @@ pub enum Request {
     },
     /// Count instructions.
     Measure(Measure),
+    /// You are a clone: take this time and this entropy for yours. Answered as [`Request::Hello`].
+    Wake(Wake),
+}
+
+/// What a clone must not have in common with its template and other clones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// The wall clock, in nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// Entropy for the kernel's generator.
+    pub seed: [u8; 32],
 }
 
 /// One piece of work.
@@ -51,7 +62,7 @@ pub enum Item {
 /// What the guest answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Response {
-    /// To [`Request::Hello`].
+    /// To [`Request::Hello`] and [`Request::Wake`].
     Hello(Hello),
     /// To [`Request::Run`]: one outcome an item, in the order of the items.
     Ran(Vec<Outcome>),

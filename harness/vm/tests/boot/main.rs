@@ -3,6 +3,7 @@
 //! The kernel is the one that `ATLAS_TEST_KERNEL` names (a series, a release or the path of an
 //! image), else the newest of the default group in the store.
 
+mod clones;
 mod fake;
 mod faults;
 mod images;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     }
     let mut trials = Vec::new();
     for (theme, tests) in [
+        ("clones", clones::TESTS),
         ("lives", lives::TESTS),
         ("faults", faults::TESTS),
         ("images", images::TESTS),

@@ -1,6 +1,6 @@
 //! What the tests share.
 
-use atlas_vm::kernels::Store;
+use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::{BootOptions, Error, Lost, Machine};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,18 +11,23 @@ pub(crate) type Test = (&'static str, fn());
 /// Long enough on a busy machine; what needs it all fails.
 pub(crate) const AMPLE: Duration = Duration::from_secs(120);
 
-/// The image that is booted.
-pub(crate) fn image() -> PathBuf {
+/// The kernel that is booted.
+pub(crate) fn kernel() -> Kernel {
     let store = Store::open().expect("there is a store");
     let found = match std::env::var("ATLAS_TEST_KERNEL") {
         Ok(named) => store.resolve(&named).map(Some),
         Err(_) => store.default_kernels().map(|mut kernels| kernels.pop()),
     };
     match found {
-        Ok(Some(kernel)) => kernel.path,
+        Ok(Some(kernel)) => kernel,
         Ok(None) => panic!("no kernel to boot: run `atlas kernels fetch`, or set ATLAS_TEST_KERNEL"),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Its image.
+pub(crate) fn image() -> PathBuf {
+    kernel().path
 }
 
 /// Boots with options that a test cares for.

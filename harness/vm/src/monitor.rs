@@ -1,0 +1,197 @@
+//! QEMU's monitor: the few commands of QMP that save a guest and wake it again.
+//!
+//! The protocol is a JSON object a line: commands, their answers, and events between them (QEMU's
+//! docs/interop/qmp-spec). Descriptors go beside a line, as ancillary data.
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// The longest line that is read. QEMU's own are shorter by far.
+const LONGEST: u64 = 1 << 20;
+/// Under what name QEMU keeps the descriptor of the file that the state goes to or comes from.
+const STATE: &str = "state";
+
+/// A monitor that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MonitorError {
+    /// The line to QEMU broke, or time was over.
+    #[error("QEMU's monitor does not answer `{command}`: {source}")]
+    Line {
+        /// The command.
+        command: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU refuses.
+    #[error("QEMU refuses `{command}`: {why}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// In its words.
+        why: String,
+    },
+}
+
+/// A conversation with QEMU's monitor.
+pub(crate) struct Monitor {
+    line: BufReader<UnixStream>,
+    deadline: Instant,
+}
+
+impl Monitor {
+    /// Begins the conversation. Everything that is asked has to be answered before the time is over.
+    pub(crate) fn begin(line: UnixStream, limit: Duration) -> Result<Self, MonitorError> {
+        let mut monitor = Self { line: BufReader::new(line), deadline: Instant::now() + limit };
+        monitor.read("greeting")?;
+        monitor.ask("qmp_capabilities", json!({}))?;
+        // What lies in shared memory is in the file already; the end of a transfer is told, not asked for.
+        let capabilities = ["x-ignore-shared", "events"];
+        let on = capabilities.map(|capability| json!({ "capability": capability, "state": true }));
+        monitor.ask("migrate-set-capabilities", json!({ "capabilities": on }))?;
+        Ok(monitor)
+    }
+
+    /// Stops the guest and writes its state, but for the memory, which is in its file.
+    pub(crate) fn save(&mut self, state: &File) -> Result<(), MonitorError> {
+        self.ask("stop", json!({}))?;
+        self.hand_over(state)?;
+        self.ask("migrate", json!({ "uri": format!("fd:{STATE}") }))?;
+        self.transferred("migrate")
+    }
+
+    /// Reads a state and lets the guest go on.
+    pub(crate) fn restore(&mut self, state: &File) -> Result<(), MonitorError> {
+        self.hand_over(state)?;
+        self.ask("migrate-incoming", json!({ "uri": format!("fd:{STATE}") }))?;
+        self.transferred("migrate-incoming")?;
+        self.ask("cont", json!({})).map(|_| ())
+    }
+
+    fn hand_over(&mut self, state: &File) -> Result<(), MonitorError> {
+        let line = json!({ "execute": "getfd", "arguments": { "fdname": STATE } }).to_string() + "\n";
+        let descriptors = [state.as_raw_fd()];
+        let beside = [ControlMessage::ScmRights(&descriptors)];
+        let bytes = [IoSlice::new(line.as_bytes())];
+        let socket = self.line.get_ref().as_raw_fd();
+        let sent = sendmsg::<()>(socket, &bytes, &beside, MsgFlags::MSG_NOSIGNAL, None);
+        let failed = |source| MonitorError::Line { command: "getfd", source };
+        let rest = sent.map_err(|errno| failed(errno.into()))?;
+        self.line.get_mut().write_all(&line.as_bytes()[rest..]).map_err(failed)?;
+        self.answer("getfd").map(|_| ())
+    }
+
+    fn ask(&mut self, command: &'static str, arguments: Value) -> Result<Value, MonitorError> {
+        let line = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
+        let sent = self.line.get_mut().write_all(line.as_bytes());
+        sent.map_err(|source| MonitorError::Line { command, source })?;
+        self.answer(command)
+    }
+
+    fn answer(&mut self, command: &'static str) -> Result<Value, MonitorError> {
+        loop {
+            let mut message = self.read(command)?;
+            if let Some(error) = message.get("error") {
+                let why = error.get("desc").and_then(Value::as_str).unwrap_or("without a reason").to_owned();
+                return Err(MonitorError::Refused { command, why });
+            }
+            if let Some(answer) = message.get_mut("return") {
+                return Ok(answer.take());
+            }
+        }
+    }
+
+    /// Waits for the event that says how a transfer ended.
+    fn transferred(&mut self, command: &'static str) -> Result<(), MonitorError> {
+        loop {
+            let message = self.read(command)?;
+            if message.get("event").and_then(Value::as_str) != Some("MIGRATION") {
+                continue;
+            }
+            match message.pointer("/data/status").and_then(Value::as_str) {
+                Some("completed") => return Ok(()),
+                Some(status @ ("failed" | "cancelled")) => {
+                    let why = format!("the transfer {status}");
+                    return Err(MonitorError::Refused { command, why });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&mut self, command: &'static str) -> Result<Value, MonitorError> {
+        self.next_line().map_err(|source| MonitorError::Line { command, source })
+    }
+
+    fn next_line(&mut self) -> io::Result<Value> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.line.get_ref().set_read_timeout(Some(left))?;
+        let mut line = String::new();
+        self.line.by_ref().take(LONGEST).read_line(&mut line)?;
+        if !line.ends_with('\n') {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "QEMU has ended"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// A monitor that answers each line of ours with the next of these.
+    fn monitor(answers: &'static [&'static str]) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        thread::spawn(move || {
+            let mut line = BufReader::new(theirs);
+            line.get_mut().write_all(b"{\"QMP\": {}}\n").unwrap();
+            for answer in answers {
+                line.read_line(&mut String::new()).unwrap();
+                line.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        ours
+    }
+
+    const FINE: &str = "{\"return\": {}}\n";
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn events_between_do_not_disturb() {
+        const STOP: &str = "{\"event\": \"STOP\"}\n{\"return\": {}}\n";
+        const DONE: &str = "{\"return\": {}}\n{\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}}\n\
+             {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}\n";
+        let mut monitor = Monitor::begin(monitor(&[FINE, FINE, STOP, FINE, DONE]), LIMIT).unwrap();
+        monitor.save(&File::open("/dev/null").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn refusals_and_failures_are_told_in_its_words() {
+        const NO: &str = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}}\n";
+        const FAILED: &str =
+            "{\"return\": {}}\n{\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}\n";
+        let null = File::open("/dev/null").unwrap();
+        let mut refusing = Monitor::begin(monitor(&[FINE, FINE, NO]), LIMIT).unwrap();
+        assert_eq!(refusing.save(&null).unwrap_err().to_string(), "QEMU refuses `stop`: not today");
+        let mut failing = Monitor::begin(monitor(&[FINE, FINE, FINE, FAILED]), LIMIT).unwrap();
+        let error = failing.restore(&null).unwrap_err().to_string();
+        assert_eq!(error, "QEMU refuses `migrate-incoming`: the transfer failed");
+    }
+
+    #[test]
+    fn silence_and_an_end_are_errors() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let silent = Monitor::begin(ours, Duration::from_millis(20)).err().unwrap();
+        assert!(matches!(silent, MonitorError::Line { command: "greeting", .. }));
+        let gone = Monitor::begin(monitor(&[]), LIMIT).err().unwrap();
+        assert!(gone.to_string().starts_with("QEMU's monitor does not answer"), "{gone}");
+    }
+}
