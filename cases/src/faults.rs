@@ -44,7 +44,8 @@ pub const CASES: &[Case] = &[
         &[],
         |stage| {
             let mut random = [0; 8];
-            let read = std::fs::File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut random));
+            let read =
+                std::fs::File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut random));
             stage.fact("random", if read.is_ok() { i64::from_le_bytes(random) } else { 0 });
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             stage.fact("wall clock", now.as_nanos() as i64);

@@ -4,8 +4,8 @@
 //! `ATLAS_KERNEL` names the kernels of one leg of a CI matrix, separated by commas. A default kernel
 //! that is not on this machine is a failure that names the command to run, never a pass.
 
-#[path = "support/accelerator.rs"]
-mod accelerator;
+#[path = "support/guests.rs"]
+mod guests;
 #[path = "support/legs.rs"]
 mod legs;
 
@@ -122,15 +122,13 @@ fn main() -> ExitCode {
 }
 
 fn run(kernels: Vec<Kernel>, cases: Vec<&'static Case>, verdicts: &Verdicts) {
-    let accelerator = accelerator::find(&kernels[0]);
+    let guests = guests::find(&kernels[0]);
     let plan = Plan {
         kernels,
         cases,
         shard: None,
         jit: JitChoice::Both,
-        append: Vec::new(),
-        accelerator,
-        window: true,
+        guests,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         limit: Duration::from_secs(20),
         repeat: 1,

@@ -6,8 +6,8 @@
 //! mutant; `UPDATE_MUTANTS=1` writes it anew. `ATLAS_MUTANT_KERNEL` names another kernel than 6.12:
 //! the file is about 6.12 and is not compared then.
 
-#[path = "support/accelerator.rs"]
-mod accelerator;
+#[path = "support/guests.rs"]
+mod guests;
 
 use atlas_model::mutant::{Mutant, table, with};
 use atlas_model::traits::Traits;
@@ -66,7 +66,7 @@ fn record() -> Recording {
     let kernel = store.resolve(&name).map_err(|error| {
         format!("{error}\nrun: cargo run -p seccomp-atlas -- kernels fetch --kernel {name}")
     })?;
-    let accelerator = accelerator::find(&kernel);
+    let guests = guests::find(&kernel);
     let plan = Plan {
         kernels: vec![kernel],
         properties: atlas_properties::all().iter().collect(),
@@ -75,7 +75,7 @@ fn record() -> Recording {
         budget: Budget::Trials(TRIALS),
         regressions: Vec::new(),
         jit: JitChoice::Both,
-        accelerator,
+        guests,
         jobs: 1,
     };
     fuzz::record(&plan, TRIALS)

@@ -4,8 +4,8 @@
 //!
 //! `atlas fuzz` goes on as long as one likes.
 
-#[path = "support/accelerator.rs"]
-mod accelerator;
+#[path = "support/guests.rs"]
+mod guests;
 #[path = "support/legs.rs"]
 mod legs;
 
@@ -57,7 +57,10 @@ impl Outcomes {
             Event::Finished { kernel, tally } => {
                 state.finished.insert(kernel.clone(), tally.clone());
             }
-            Event::Booted { .. } | Event::Lost { .. } | Event::Progress { .. } => return,
+            Event::Booted { .. }
+            | Event::Lost { .. }
+            | Event::TemplateTrouble { .. }
+            | Event::Progress { .. } => return,
         }
         self.news.notify_all();
     }
@@ -135,7 +138,7 @@ fn run(
     regressions: Vec<CaseFile>,
     outcomes: &Outcomes,
 ) {
-    let accelerator = accelerator::find(&kernels[0]);
+    let guests = guests::find(&kernels[0]);
     let plan = Plan {
         kernels,
         properties,
@@ -144,7 +147,7 @@ fn run(
         budget: Budget::Trials(TRIALS),
         regressions,
         jit: JitChoice::Both,
-        accelerator,
+        guests,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
     };
     fuzz::run(&plan, &AtomicBool::new(false), &mut |event| outcomes.take(event));

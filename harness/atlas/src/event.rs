@@ -54,6 +54,13 @@ pub enum Event {
     },
     /// A verdict.
     CaseFinished(Box<CaseResult>),
+    /// Something is wrong with the template of a kernel: it was thrown away, or none could be made.
+    TemplateTrouble {
+        /// Its name in the run.
+        kernel: String,
+        /// What, in a line.
+        trouble: String,
+    },
     /// A guest was lost.
     GuestLost {
         /// Its name in the run.

@@ -112,6 +112,8 @@ impl Sink for Fold {
                 }
             }
             Event::RunFinished { complete } => self.report.complete = *complete,
+            // A guest came all the same.
+            Event::TemplateTrouble { .. } => {}
             Event::KernelBooting { .. } | Event::KernelFinished { .. } => {}
         }
     }

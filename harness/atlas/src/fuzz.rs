@@ -15,11 +15,11 @@ pub use coverage::Reach;
 pub use finding::{Finding, Kind};
 
 use crate::casefile::CaseFile;
+use crate::guests::Guests;
 use crate::plan::JitChoice;
 use atlas_model::Observation;
 use atlas_model::traits::Traits;
 use atlas_properties::{Property, Trial};
-use atlas_vm::Accelerator;
 use atlas_vm::kernels::Kernel;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -42,8 +42,8 @@ pub struct Plan {
     pub regressions: Vec<CaseFile>,
     /// The JIT settings; a trial runs under each.
     pub jit: JitChoice,
-    /// What runs the guests.
-    pub accelerator: Accelerator,
+    /// Where its guests come from.
+    pub guests: Guests,
     /// How many guests run at once.
     pub jobs: usize,
 }
@@ -74,11 +74,18 @@ pub enum Event {
         /// The reason.
         why: String,
     },
-    /// A guest was lost and is booted again.
+    /// A guest was lost; another one comes.
     Lost {
         /// The kernel's name.
         kernel: String,
         /// The reason.
+        why: String,
+    },
+    /// Something is wrong with the template of a kernel; a guest comes all the same.
+    TemplateTrouble {
+        /// The kernel's name.
+        kernel: String,
+        /// What.
         why: String,
     },
     /// A batch is judged.

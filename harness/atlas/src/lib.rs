@@ -16,6 +16,7 @@ pub mod event;
 pub mod exit;
 pub mod fold;
 pub mod fuzz;
+pub mod guests;
 pub mod judge;
 pub mod merge;
 pub mod plan;

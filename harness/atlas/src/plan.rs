@@ -1,12 +1,12 @@
 //! What a run is to do: which kernels, cases and JIT settings.
 
 use crate::event::KernelInfo;
+use crate::guests::Guests;
 use crate::results::{CaseInfo, Jit};
 use crate::shard::Shard;
 use atlas_cases::{Body, Case, facts_text};
 use atlas_model::traits::Traits;
 use atlas_vm::kernels::Kernel;
-use atlas_vm::{Accelerator, BootOptions};
 use globset::{Glob, GlobSetBuilder};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,12 +46,8 @@ pub struct Plan {
     pub shard: Option<Shard>,
     /// The JIT settings.
     pub jit: JitChoice,
-    /// More words for the kernels' command lines.
-    pub append: Vec<String>,
-    /// What runs the guests.
-    pub accelerator: Accelerator,
-    /// Whether bulk may go through the shared window.
-    pub window: bool,
+    /// Where its guests come from.
+    pub guests: Guests,
     /// How many guests run at once.
     pub jobs: usize,
     /// How long one case may take.
@@ -112,17 +108,6 @@ pub fn select(patterns: &[String], faults: bool) -> Result<Vec<&'static Case>, S
 }
 
 impl Plan {
-    /// How its guests are booted.
-    #[must_use]
-    pub fn boot_options(&self) -> BootOptions {
-        BootOptions {
-            accelerator: self.accelerator.clone(),
-            append: self.append.clone(),
-            window: self.window,
-            ..BootOptions::default()
-        }
-    }
-
     /// The kernels as the stream of events names them.
     #[must_use]
     pub fn kernel_infos(&self) -> Vec<KernelInfo> {

@@ -19,6 +19,8 @@ pub(crate) struct Progress {
 struct Leg {
     bar: ProgressBar,
     start: Instant,
+    /// Whether a guest has been up.
+    up: bool,
     counts: BTreeMap<Verdict, usize>,
 }
 
@@ -54,7 +56,7 @@ impl Progress {
                 bar
             });
             bar.set_prefix(kernel.to_owned());
-            Leg { bar, start: Instant::now(), counts: BTreeMap::new() }
+            Leg { bar, start: Instant::now(), up: false, counts: BTreeMap::new() }
         })
     }
 }
@@ -71,9 +73,18 @@ impl Sink for Progress {
                 let each = if self.repeat > 1 { format!(", {} times each", self.repeat) } else { "".into() };
                 self.line(&format!("{} kernels, {} cases{each}", kernels.len(), cases.len()));
             }
-            Event::KernelBooting { kernel } => self.leg(kernel).bar.set_message("boots"),
+            Event::KernelBooting { kernel } => {
+                let leg = self.leg(kernel);
+                if !leg.up {
+                    leg.bar.set_message("boots");
+                }
+            }
             Event::KernelBooted { kernel, release, accelerator, cpu } => {
                 let leg = self.leg(kernel);
+                // Further guests are others' helpers, or come in place of lost ones.
+                if std::mem::replace(&mut leg.up, true) {
+                    return;
+                }
                 leg.bar.set_message("is probed");
                 let took = leg.start.elapsed().as_secs_f64();
                 let text = format!("{kernel}: {release} is up after {took:.1} s, {accelerator}, CPU {cpu}");
@@ -105,6 +116,7 @@ impl Sink for Progress {
                     ));
                 }
             }
+            Event::TemplateTrouble { trouble, .. } => self.line(trouble),
             Event::GuestLost { kernel, reason, .. } => self.line(&format!("{kernel}: guest lost, {reason}")),
             Event::KernelFinished { kernel } => {
                 let leg = self.leg(kernel);

@@ -7,10 +7,11 @@ use atlas_model::expect::Difference;
 use atlas_model::experiment::{Call, Experiment, Op, Step};
 use atlas_properties::{Isolation, Property, Trial};
 use atlas_vm::kernels::{Kernel, Store};
-use atlas_vm::{Accel, Accelerator};
+use atlas_vm::{Accel, Accelerator, BootOptions};
 use proptest::prelude::*;
 use seccomp_atlas::casefile::CaseFile;
 use seccomp_atlas::fuzz::{self, Budget, Event, Finding, Kind, Plan, Tally};
+use seccomp_atlas::guests::Guests;
 use seccomp_atlas::plan::JitChoice;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -83,7 +84,7 @@ fn plan(property: &'static Property, seed: u64, budget: Budget) -> Plan {
         budget,
         regressions: Vec::new(),
         jit: JitChoice::On,
-        accelerator,
+        guests: Guests::cold(BootOptions { accelerator, ..BootOptions::default() }),
         jobs: 1,
     }
 }
@@ -104,7 +105,7 @@ impl Told {
             Event::Lost { .. } => self.lost += 1,
             Event::NotRun { why, .. } => self.not_run.push(why.clone()),
             Event::Finished { tally, .. } => self.finished = Some(tally.clone()),
-            Event::Booted { .. } | Event::Progress { .. } => {}
+            Event::Booted { .. } | Event::TemplateTrouble { .. } | Event::Progress { .. } => {}
         }
     }
 }

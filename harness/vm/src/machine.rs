@@ -114,7 +114,8 @@ impl Machine {
         for cpu in &options.cpus {
             let of = match memory {
                 Some(file) => {
-                    qemu::empty(file).map_err(|source| Error::System { what: "the memory's file", source })?;
+                    qemu::empty(file)
+                        .map_err(|source| Error::System { what: "the memory's file", source })?;
                     Memory::File(file)
                 }
                 None => Memory::Own,

@@ -18,7 +18,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -32,10 +32,15 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`Error::QemuMissing`] and [`Error::QemuStart`].
 pub fn version() -> Result<String, Error> {
+    // Asked once: it takes a good part of what a clone does.
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    if let Some(version) = KNOWN.get() {
+        return Ok(version.clone());
+    }
     let output = Command::new(PROGRAM).arg("--version").output();
     let output = output.map_err(|source| start_error(Path::new(PROGRAM), source))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    Ok(KNOWN.get_or_init(|| text.lines().next().unwrap_or_default().trim().to_owned()).clone())
 }
 
 fn start_error(program: &Path, source: io::Error) -> Error {
@@ -102,8 +107,7 @@ impl Qemu {
         };
         let memory = memory.transpose().map_err(system("handing over the memory"))?;
         let monitor = memory.as_ref().map(|_| UnixStream::pair()).transpose();
-        let (monitor, far_monitor) =
-            monitor.map_err(system("making a socket pair for the monitor"))?.unzip();
+        let (monitor, far_monitor) = monitor.map_err(system("making a socket pair for the monitor"))?.unzip();
         let handed = Handed {
             console: far_console.as_raw_fd(),
             frames: far_frames.as_raw_fd(),

@@ -147,7 +147,7 @@ impl Templates {
     /// # Errors
     /// What is wrong with it.
     fn found(&self, kernel: &Kernel, options: &BootOptions) -> Result<Option<Template>, String> {
-        let directory = self.root.join(key::of(kernel, options));
+        let directory = self.place(kernel, options);
         if !directory.exists() {
             return Ok(None);
         }
@@ -158,6 +158,13 @@ impl Templates {
     #[must_use]
     pub fn has(&self, kernel: &Kernel, options: &BootOptions) -> bool {
         matches!(self.found(kernel, options), Ok(Some(_)))
+    }
+
+    /// Where the template of a kernel is, or would be. What was found out about its guests may be kept
+    /// beside it, and is gone with it.
+    #[must_use]
+    pub fn place(&self, kernel: &Kernel, options: &BootOptions) -> PathBuf {
+        self.root.join(key::of(kernel, options))
     }
 
     /// Boots a kernel and keeps it as a template, in place of none.
@@ -192,7 +199,7 @@ impl Templates {
         };
         let text = serde_json::to_string(&about).map_err(|error| Error::Template(error.to_string()))?;
         fs::write(aside.path().join(ABOUT), text).map_err(kept)?;
-        let directory = self.root.join(key::of(kernel, options));
+        let directory = self.place(kernel, options);
         match fs::rename(aside.path(), &directory) {
             // There is nothing left aside to be removed.
             Ok(()) => drop(aside.keep()),
@@ -223,9 +230,8 @@ impl Templates {
 
     fn directories(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let is_aside = |path: &Path| {
-            path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(ASIDE))
-        };
+        let is_aside =
+            |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(ASIDE));
         entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_aside(path)).collect()
     }
 
@@ -319,18 +325,11 @@ impl Template {
     /// As [`Machine::boot`], and [`Error::Clone`] where it does not answer.
     pub fn wake(&self, kernel: &Kernel, options: &BootOptions) -> Result<Machine, Error> {
         // When it was last used is when this was last written; that it is not known is no reason to fail.
-        let _ = File::open(self.directory.join(ABOUT))
-            .and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::open(self.directory.join(ABOUT)).and_then(|file| file.set_modified(SystemTime::now()));
         // Opened anew, so that each clone reads it from the beginning, even if its name is gone by now.
         let state = File::open(format!("/proc/self/fd/{}", self.state.as_raw_fd()));
         let state = state.map_err(|source| Error::System { what: "opening a template", source })?;
         let cpu = (self.about.cpu.as_str(), self.about.shown.as_str());
         Machine::wake(&kernel.path, options, cpu, &self.memory, &state)
-    }
-
-    /// Where its owner may keep what it found out about guests of this template, beside it.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 }

@@ -1,12 +1,12 @@
 //! `atlas fuzz`.
 
-use super::run::{AccelChoice, default_jobs, kernels};
+use super::run::{AccelChoice, default_jobs, guests, kernels};
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::fuzz::{self, Budget, Event, Finding, Plan, Reach, Tally};
 use crate::plan::JitChoice;
 use atlas_properties::Property;
-use atlas_vm::Accelerator;
 use atlas_vm::kernels::Store;
+use atlas_vm::{Accelerator, BootOptions};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// What runs the guests
     #[arg(long, value_enum, default_value_t)]
     accel: AccelChoice,
+    /// Boot every guest, instead of cloning templates, which are made where there are none
+    #[arg(long)]
+    cold: bool,
     /// Directory for case files of what is found; made when something is
     #[arg(long, value_name = "DIR", default_value = "atlas-findings")]
     out: PathBuf,
@@ -97,7 +100,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         budget: args.time.map_or(Budget::Trials(args.cases.unwrap_or(TRIALS)), Budget::Time),
         regressions: Vec::new(),
         jit: args.jit,
-        accelerator,
+        guests: guests(&store, args.cold, BootOptions { accelerator, ..BootOptions::default() })?,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
     };
     let mut summary = Summary::new(args.quiet, args.out);
@@ -225,6 +228,7 @@ impl Summary {
                 self.line(&format!("{kernel}: guest lost, {why}"));
                 self.bad = true;
             }
+            Event::TemplateTrouble { why, .. } => self.line(why),
             Event::NotRun { kernel, why } => {
                 self.problems.push(format!("{kernel}: not run: {why}"));
                 self.bad = true;

@@ -1,8 +1,11 @@
 //! `atlas kernels`.
 
+mod warm;
+
 use super::{DEVIATES, Failure, interrupt};
+use crate::guests::Guests;
 use crate::results::{ProbeResult, Timeline};
-use crate::run::{FirstBoot, first_boot};
+use crate::run::{FirstGuest, first_guest};
 use atlas_vm::kernels::{
     Archive, Error, FetchEvent, FetchOptions, Kernel, Lock, Manifest, Proof, Store, Stored,
 };
@@ -23,6 +26,9 @@ pub(super) enum Command {
     /// Fetch kernels from an archive, boot each once, and keep what its probes say
     #[command(after_help = FETCH_EXAMPLES)]
     Fetch(Fetch),
+    /// Make the templates that guests are cloned from, and ask their probes
+    #[command(after_help = warm::EXAMPLES)]
+    Warm(warm::Args),
     /// Hold every image against its recorded SHA-256
     Verify,
     /// Add an image of your own (bzImage, vmlinuz or .deb) and boot it once
@@ -87,6 +93,7 @@ pub(super) fn main(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List { json } => list(&store, json),
         Command::Fetch(fetch) => fetch.main(&store),
+        Command::Warm(args) => args.main(&store),
         Command::Verify => verify(&store),
         Command::Add { file, name } => add(&store, &file, name.as_deref()),
         Command::Remove { name } => {
@@ -110,6 +117,7 @@ fn list(store: &Store, json: bool) -> Result<ExitCode, Failure> {
         let verified = if store.verify(kernel).is_ok() { "verified" } else { "CHANGED ON DISK" };
         anstream::println!("{}, {verified}", row(kernel));
     }
+    warm::list(store)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -172,8 +180,9 @@ fn prove(store: &Store, kernel: &Kernel) -> Proof {
         Err(error) => return Proof::Failed { reason: error.to_string() },
     };
     let options = BootOptions { accelerator: accelerator.clone(), ..BootOptions::default() };
-    match first_boot(kernel, &options) {
-        Ok(FirstBoot { machine, probes, .. }) => Proof::Booted {
+    // A proof is a boot.
+    match first_guest(kernel, &Guests::cold(options), &mut |_| {}) {
+        Ok(FirstGuest { machine, probes, .. }) => Proof::Booted {
             release: machine.hello().release.clone(),
             accelerator: accelerator.name().into(),
             cpu: machine.cpu().into(),

@@ -4,6 +4,7 @@ use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
+use crate::guests::Guests;
 use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
 use crate::report::{Format, render};
@@ -11,7 +12,7 @@ use crate::results::Verdict;
 use crate::shard::Shard;
 use crate::store::{self, Writer};
 use atlas_vm::kernels::{Kernel, Store};
-use atlas_vm::{Accel, Accelerator};
+use atlas_vm::{Accel, Accelerator, BootOptions};
 use clap::ValueEnum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,9 @@ pub(super) struct Args {
     /// Talk over the serial line alone, without the shared window
     #[arg(long)]
     no_window: bool,
+    /// Boot every guest, instead of cloning templates, which are made where there are none
+    #[arg(long)]
+    cold: bool,
     /// Add the cases that take the guest down on purpose, to see the harness notice
     #[arg(long)]
     faults: bool,
@@ -146,14 +150,14 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let stop = interrupt::watch()?;
     let probed = store.root().join("kvm");
     let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let options =
+        BootOptions { accelerator, append: args.append, window: !args.no_window, ..BootOptions::default() };
     let plan = Plan {
         kernels,
         cases,
         shard: args.shard,
         jit: args.jit,
-        append: args.append,
-        accelerator,
-        window: !args.no_window,
+        guests: guests(&store, args.cold, options)?,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         limit: Duration::from_secs(args.limit.into()),
         repeat: args.repeat,
@@ -182,6 +186,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     kept?;
     Ok(status)
+}
+
+/// Guests by clones, or by boots.
+pub(super) fn guests(store: &Store, cold: bool, options: BootOptions) -> Result<Guests, Failure> {
+    if cold { Ok(Guests::cold(options)) } else { Ok(Guests::warm(options, store)?) }
 }
 
 /// The kernels that are wanted, oldest first, with unique names; the default ones where none is.

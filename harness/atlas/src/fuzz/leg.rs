@@ -6,12 +6,12 @@ use super::shrink::{Smallest, between};
 use super::source::{Generators, Source};
 use super::{Budget, Event, Plan, Recorded, Tally};
 use crate::results::Jit;
-use crate::run::{FirstBoot, first_boot};
+use crate::run::{FirstGuest, first_guest};
 use atlas_model::experiment::Op;
 use atlas_model::traits::{Feature, Traits};
 use atlas_properties::{Property, REPLAY, Trial};
 use atlas_vm::kernels::Kernel;
-use atlas_vm::{BootOptions, Lost, Machine};
+use atlas_vm::{Lost, Machine};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
@@ -83,13 +83,19 @@ impl<'a> Leg<'a> {
         self.stop.load(SeqCst)
     }
 
-    fn boot_options(&self) -> BootOptions {
-        BootOptions { accelerator: self.plan.accelerator.clone(), ..BootOptions::default() }
+    /// Tells what went wrong with a template.
+    fn told(&self) -> impl FnMut(String) + use<> {
+        let (events, kernel) = (self.events.clone(), self.kernel.name.clone());
+        move |why| {
+            // The receiver outlives every leg.
+            let _ = events.send(Event::TemplateTrouble { kernel: kernel.clone(), why });
+        }
     }
 
-    /// Boots the kernel and asks its probes.
+    /// Gets a guest and its probes' answers.
     fn boot(&mut self) -> Result<(), String> {
-        let FirstBoot { machine, traits, .. } = first_boot(self.kernel, &self.boot_options())?;
+        let FirstGuest { machine, traits, .. } =
+            first_guest(self.kernel, &self.plan.guests, &mut self.told())?;
         self.traits = traits;
         self.release.clone_from(&machine.hello().release);
         self.machine = Some(machine);
@@ -287,7 +293,7 @@ impl<'a> Leg<'a> {
     /// A guest to ask: the one that is there, or a new one.
     pub(super) fn guest(&mut self) -> Option<&mut Machine> {
         if self.machine.is_none() && !self.stopped() && self.tally.lost < MOST_LOST {
-            match Machine::boot(&self.kernel.path, &self.boot_options()) {
+            match self.plan.guests.take(self.kernel, &mut self.told()) {
                 Ok(machine) => self.machine = Some(machine),
                 Err(error) => self.not_run(error.to_string()),
             }

@@ -37,7 +37,8 @@ pub(super) fn of(kernel: &Kernel, options: &BootOptions) -> String {
     let mut text = format!("{}kernel {}\n{arguments}\n", *COMMON, kernel.sha256);
     if options.accelerator.name() == "kvm" {
         let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let lines = processor.lines().filter(|line| line.starts_with("model name") || line.starts_with("flags"));
+        let lines =
+            processor.lines().filter(|line| line.starts_with("model name") || line.starts_with("flags"));
         text.extend(lines.take(2));
     }
     hex(&Sha256::digest(text))[..32].to_owned()

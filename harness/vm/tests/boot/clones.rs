@@ -92,7 +92,11 @@ fn clones_have_nothing_in_common_that_they_must_not() {
     assert!(own[0] != 0 && own[0] != others[0], "both draw {}", own[0]);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as i64;
     for wall in [own[1], others[1]] {
-        assert!((now - wall).abs() < 60_000_000_000, "a clone's clock is {} s behind", (now - wall) / 1_000_000_000);
+        assert!(
+            (now - wall).abs() < 60_000_000_000,
+            "a clone's clock is {} s behind",
+            (now - wall) / 1_000_000_000
+        );
     }
     // What one has been asked, the other has not.
     assert_eq!(facts(&mut one, "fault::second_answer"), [0]);
@@ -137,7 +141,10 @@ fn broken_templates_are_thrown_away() {
         damage(&directory.path().join(&templates.list()[0].key));
         let (machine, origin, told) = guest(&templates, &options());
         assert_eq!(origin, Origin::NewTemplate, "{told:?}");
-        assert!(told.len() == 1 && told[0].contains("was thrown away") && told[0].contains(problem), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].contains("was thrown away") && told[0].contains(problem),
+            "{told:?}"
+        );
         drop(machine);
         assert_eq!(guest(&templates, &options()).1, Origin::Clone);
     }

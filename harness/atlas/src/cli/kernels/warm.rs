@@ -1,0 +1,125 @@
+//! `atlas kernels warm`, and the list of templates.
+
+use super::super::run::{AccelChoice, default_jobs, kernels};
+use super::super::{DEVIATES, Failure, interrupt};
+use crate::guests::{self, Guests};
+use crate::run::first_guest;
+use atlas_vm::kernels::{Kernel, Store};
+use atlas_vm::templates::ROOM;
+use atlas_vm::{Accelerator, BootOptions};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
+    #[arg(long, value_name = "S|PATH")]
+    kernel: Vec<String>,
+    /// More words for the kernels' command lines
+    #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// What runs the guests
+    #[arg(long, value_enum, default_value_t)]
+    accel: AccelChoice,
+    /// Drop all templates instead
+    #[arg(long, conflicts_with_all = ["kernel", "append"])]
+    drop: bool,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  atlas kernels warm                     all default kernels
+  atlas kernels warm --kernel 6.12       one
+  atlas kernels warm --drop              gives the disk back
+
+Runs make the templates that they miss; `atlas kernels list` shows what is there.";
+
+/// A size in MiB.
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// The templates that are there, for people.
+pub(super) fn list(store: &Store) -> Result<(), Failure> {
+    let templates = guests::templates(store)?.list();
+    if templates.is_empty() {
+        return Ok(());
+    }
+    let all: u64 = templates.iter().map(|template| template.size).sum();
+    anstream::println!(
+        "\n{} templates, {:.0} of {:.0} MiB",
+        templates.len(),
+        mebibytes(all),
+        mebibytes(ROOM)
+    );
+    for template in templates {
+        anstream::println!(
+            "{:8} {:32} {:5.1} MiB  {}",
+            template.kernel,
+            template.release,
+            mebibytes(template.size),
+            template.key
+        );
+    }
+    Ok(())
+}
+
+impl Args {
+    pub(super) fn main(self, store: &Store) -> Result<ExitCode, Failure> {
+        let templates = guests::templates(store)?;
+        if self.drop {
+            templates.list().iter().for_each(|template| templates.drop_key(&template.key));
+            return Ok(ExitCode::SUCCESS);
+        }
+        atlas_vm::version()?;
+        let kernels = kernels(store, &self.kernel)?;
+        let stop = interrupt::watch()?;
+        let probed = store.root().join("kvm");
+        let accelerator = Accelerator::find(self.accel.into(), &kernels[0].path, Some(&probed))?;
+        let options = BootOptions { accelerator, append: self.append, ..BootOptions::default() };
+        Ok(warm(&kernels, &Guests::warm(options, store)?, &stop))
+    }
+}
+
+fn warm(kernels: &[Kernel], guests: &Guests, stop: &AtomicBool) -> ExitCode {
+    let (next, cold) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..default_jobs().min(kernels.len()) {
+            scope.spawn(|| {
+                while let Some(kernel) = kernels.get(next.fetch_add(1, SeqCst)) {
+                    if stop.load(SeqCst) || !is_warm(kernel, guests) {
+                        cold.fetch_add(1, SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    if cold.into_inner() == 0 { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) }
+}
+
+/// Warms one kernel, and says how that went.
+fn is_warm(kernel: &Kernel, guests: &Guests) -> bool {
+    let start = Instant::now();
+    let mut troubles = 0;
+    let first = first_guest(kernel, guests, &mut |trouble| {
+        troubles += 1;
+        eprintln!("atlas: {trouble}");
+    });
+    let there = guests.templates.as_ref().is_some_and(|all| all.has(kernel, &guests.options));
+    match first {
+        Ok(first) if there => {
+            let (release, took) = (&first.machine.hello().release, start.elapsed().as_secs_f64());
+            anstream::println!("{:8} {release:32} {} probes, {took:.1} s", kernel.name, first.probes.len());
+            true
+        }
+        Ok(_) => {
+            eprintln!("atlas: {}: there is no template", kernel.name);
+            false
+        }
+        Err(why) => {
+            eprintln!("atlas: {}: {why}", kernel.name);
+            false
+        }
+    }
+}

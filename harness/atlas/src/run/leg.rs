@@ -1,0 +1,289 @@
+//! One kernel's part of a run, which any worker can go on with.
+
+use super::probing::{Answers, Known, MARGIN};
+use crate::event::Event;
+use crate::judge::{self, Work};
+use crate::plan::Plan;
+use crate::repeat::Repeat;
+use crate::results::{CaseResult, Jit, ProbeResult};
+use atlas_cases::Subject;
+use atlas_model::traits::{Feature, Traits};
+use atlas_vm::kernels::Kernel;
+use atlas_vm::{Lost, Machine};
+use atlas_wire::{Item, Outcome, Request, Response};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// After so many lost guests a kernel is given up.
+const MOST_LOST: usize = 12;
+
+/// What is known of a kernel once it was probed.
+struct Probed<'a> {
+    traits: Traits,
+    work: Vec<Work<'a>>,
+    /// What is to be asked: places in `work`, under a setting.
+    questions: Vec<(usize, Jit)>,
+}
+
+/// One kernel's part of a run.
+pub(super) struct Leg<'a> {
+    plan: &'a Plan,
+    pub(super) kernel: &'a Kernel,
+    stop: &'a AtomicBool,
+    lost: AtomicUsize,
+    /// Why no guest can be had any more.
+    given_up: Mutex<Option<String>>,
+    probed: OnceLock<Probed<'a>>,
+}
+
+/// Why there is no outcome.
+enum Asked {
+    Lost(Lost),
+    Nobody,
+}
+
+/// One worker's guest of the kernel, and where it tells what happens.
+pub(super) struct Hand<'a> {
+    pub(super) machine: Option<Machine>,
+    pub(super) events: &'a Sender<Event>,
+}
+
+impl Hand<'_> {
+    fn tell(&self, event: Event) {
+        // The receiver outlives every worker.
+        let _ = self.events.send(event);
+    }
+}
+
+impl<'a> Leg<'a> {
+    pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel, stop: &'a AtomicBool) -> Self {
+        let (lost, given_up) = (AtomicUsize::new(0), Mutex::new(None));
+        Self { plan, kernel, stop, lost, given_up, probed: OnceLock::new() }
+    }
+
+    fn name(&self) -> String {
+        self.kernel.name.clone()
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(SeqCst)
+    }
+
+    fn given_up(&self) -> Option<String> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn give_up(&self, why: String) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// Says that nothing more will come.
+    pub(super) fn finish(&self, hand: &Hand<'_>) {
+        if !self.stopped() {
+            hand.tell(Event::KernelFinished { kernel: self.name() });
+        }
+    }
+
+    /// Gets a guest and asks the probes. Gives how many questions follow.
+    pub(super) fn probe(&self, hand: &mut Hand<'_>) -> usize {
+        self.boot(hand);
+        let answers = self.ask_probes(hand);
+        if self.stopped() {
+            return 0;
+        }
+        let plan = self.plan;
+        let traits = judge::traits_of(&answers);
+        let prepared =
+            plan.cases.iter().flat_map(|case| case.abis.iter().map(|&abi| Work::prepare(case, abi, &traits)));
+        let work: Vec<Work<'_>> = prepared.collect();
+        let is_done = |item: &Work<'_>, jit| {
+            let key = (self.name(), item.case.name.to_owned(), item.abi.name().to_owned(), jit);
+            plan.done.contains(&key)
+        };
+        let mut questions = Vec::new();
+        for &jit in plan.jit.settings(switchable(&answers)) {
+            let open = work.iter().zip(0..).filter(|(item, _)| !is_done(item, jit));
+            questions.extend(open.map(|(_, place): (_, usize)| (place, jit)));
+        }
+        let count = questions.len();
+        // Each kernel is probed once.
+        let _ = self.probed.set(Probed { traits, work, questions });
+        count
+    }
+
+    /// Asks some of the questions.
+    pub(super) fn ask_cases(&self, places: std::ops::Range<usize>, hand: &mut Hand<'_>) {
+        let Some(probed) = self.probed.get() else { return };
+        for &(place, jit) in &probed.questions[places] {
+            if self.stopped() {
+                return;
+            }
+            if let Some(result) = self.verdict(hand, &probed.work[place], jit, &probed.traits) {
+                hand.tell(Event::CaseFinished(Box::new(result)));
+            }
+        }
+    }
+
+    fn boot(&self, hand: &mut Hand<'_>) {
+        hand.tell(Event::KernelBooting { kernel: self.name() });
+        let mut troubles = Vec::new();
+        let guest = self.plan.guests.take(self.kernel, &mut |trouble| troubles.push(trouble));
+        for trouble in troubles {
+            hand.tell(Event::TemplateTrouble { kernel: self.name(), trouble });
+        }
+        match guest {
+            Ok(machine) => {
+                hand.tell(Event::KernelBooted {
+                    kernel: self.name(),
+                    release: machine.hello().release.clone(),
+                    accelerator: self.plan.guests.options.accelerator.name().into(),
+                    cpu: machine.cpu().into(),
+                });
+                hand.machine = Some(machine);
+            }
+            Err(error) => {
+                let (reason, console) = match &error {
+                    atlas_vm::Error::Boot { lost, .. } => {
+                        (format!("no boot: {}", lost.reason), lost.console.clone())
+                    }
+                    other => (format!("no boot: {other}"), String::new()),
+                };
+                self.give_up(reason.clone());
+                if !self.stopped() {
+                    hand.tell(Event::GuestLost { kernel: self.name(), reason, console });
+                }
+            }
+        }
+    }
+
+    /// A guest to ask: the one that is there, or a new one.
+    fn guest<'h>(&self, hand: &'h mut Hand<'_>) -> Option<&'h mut Machine> {
+        if hand.machine.is_none() && self.given_up().is_none() && !self.stopped() {
+            self.boot(hand);
+        }
+        hand.machine.as_mut()
+    }
+
+    fn ask(&self, hand: &mut Hand<'_>, item: Item, jit: Option<bool>, what: &str) -> Result<Outcome, Asked> {
+        let limit = self.plan.limit;
+        let request = Request::Run { jit, limit_ms: limit.as_millis() as u32, items: vec![item] };
+        let Some(machine) = self.guest(hand) else { return Err(Asked::Nobody) };
+        let lost = match machine.request(&request, limit + MARGIN) {
+            Ok(Response::Ran(outcomes)) if outcomes.len() == 1 => {
+                return Ok(outcomes.into_iter().next().unwrap_or(Outcome::Impossible(String::new())));
+            }
+            Ok(Response::Refused(why)) => return Ok(Outcome::Impossible(why)),
+            Ok(_) => Lost {
+                reason: atlas_vm::Reason::Protocol("an answer of another shape than was asked for".into()),
+                console: machine.last_lines(40),
+            },
+            Err(lost) => lost,
+        };
+        hand.machine = None;
+        if self.stopped() {
+            return Err(Asked::Nobody);
+        }
+        if self.lost.fetch_add(1, SeqCst) + 1 >= MOST_LOST {
+            self.give_up(format!("given up after {MOST_LOST} lost guests"));
+        }
+        hand.tell(Event::GuestLost {
+            kernel: self.name(),
+            reason: format!("at {what}: {}", lost.reason),
+            console: lost.console.clone(),
+        });
+        Err(Asked::Lost(lost))
+    }
+
+    fn ask_probes(&self, hand: &mut Hand<'_>) -> Answers {
+        let mut answers = Vec::new();
+        let mut results: Vec<ProbeResult> = Vec::new();
+        let mut known = Known::of(&self.plan.guests, self.kernel);
+        for probe in atlas_cases::probes::all() {
+            if self.stopped() {
+                return answers;
+            }
+            let item = judge::probe_item(&probe);
+            let there = if self.given_up().is_none() { known.outcome(&item) } else { None };
+            let outcome = match there {
+                Some(outcome) => Ok(outcome),
+                None => self.ask(hand, item.clone(), None, probe.subject.name()).inspect(|outcome| {
+                    known.learn(item, outcome.clone());
+                }),
+            };
+            let (present, evidence) = match outcome {
+                Ok(outcome) => judge::probe_answer(&probe, &outcome),
+                Err(Asked::Lost(lost)) => (None, format!("the guest was lost: {}", lost.reason)),
+                Err(Asked::Nobody) => (None, "there was no guest to ask".into()),
+            };
+            answers.push((probe.subject, present));
+            results.push(judge::probe_result(&probe, self.kernel.series, present, evidence));
+        }
+        known.keep();
+        let total = self.work_count(&judge::traits_of(&answers));
+        let jit = match (self.given_up(), switchable(&answers)) {
+            (Some(why), _) => why,
+            (None, true) => "on and off".into(),
+            (None, false) => "fixed: the kernel has no switch, or refuses to turn it".into(),
+        };
+        hand.tell(Event::KernelProbed { kernel: self.name(), jit, total, probes: results });
+        answers
+    }
+
+    fn work_count(&self, traits: &Traits) -> usize {
+        let settings = self.plan.jit.settings(traits.has(Feature::JitToggle)).len();
+        settings * self.plan.cases.iter().map(|case| case.abis.len()).sum::<usize>()
+    }
+
+    /// `None` when the run is being stopped: some of the repetitions are no verdict.
+    fn verdict(&self, hand: &mut Hand<'_>, work: &Work<'_>, jit: Jit, traits: &Traits) -> Option<CaseResult> {
+        let mut repeat = Repeat::new(self.plan.repeat);
+        while !repeat.over() {
+            let (result, outcome) = self.once(hand, work, jit, traits)?;
+            repeat.take(work, result, outcome.as_ref());
+        }
+        repeat.finish()
+    }
+
+    /// One result, and what the guest answered; `None` when the run is being stopped.
+    fn once(
+        &self,
+        hand: &mut Hand<'_>,
+        work: &Work<'_>,
+        jit: Jit,
+        traits: &Traits,
+    ) -> Option<(CaseResult, Option<Outcome>)> {
+        let name = self.name();
+        let setting = match jit {
+            Jit::On => Some(true),
+            Jit::Off => Some(false),
+            Jit::Fixed => None,
+        };
+        if self.given_up().is_none()
+            && let Some(absent) = work.absent(&name, jit, traits)
+        {
+            return Some((absent, None));
+        }
+        let result = match self.ask(hand, work.item(), setting, work.case.name) {
+            Ok(outcome) => {
+                let mut result = work.judge(&name, jit, &outcome);
+                if result.verdict.fails() {
+                    result.console =
+                        hand.machine.as_ref().map(|machine| machine.last_lines(12)).unwrap_or_default();
+                }
+                return Some((result, Some(outcome)));
+            }
+            Err(Asked::Lost(lost)) => work.lost(&name, jit, &lost),
+            Err(Asked::Nobody) if self.stopped() => return None,
+            Err(Asked::Nobody) => {
+                let why = self.given_up().unwrap_or_else(|| "there was no guest to ask".into());
+                work.not_run(&name, jit, &why)
+            }
+        };
+        Some((result, None))
+    }
+}
+
+fn switchable(answers: &[(Subject, Option<bool>)]) -> bool {
+    answers.contains(&(Subject::Feature(Feature::JitToggle), Some(true)))
+}

@@ -1,0 +1,124 @@
+//! The probes of a kernel: asked, or read back where a guest of the same template was asked before.
+//!
+//! What is kept is what guests answered, not what it means: that is judged anew every time.
+
+use crate::guests::Guests;
+use crate::judge;
+use crate::results::ProbeResult;
+use atlas_cases::{Probe, Subject};
+use atlas_model::traits::{Series, Traits};
+use atlas_vm::Machine;
+use atlas_vm::kernels::Kernel;
+use atlas_wire::{Item, Outcome, Request, Response};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The file beside a template.
+const FILE: &str = "probes.json";
+/// How long a probe may take at a first boot.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How much longer than the guest's own limit the host waits for an answer.
+pub(super) const MARGIN: Duration = Duration::from_secs(8);
+
+/// Whether a probe's subject is there, as far as the probe could tell.
+pub(super) type Answers = Vec<(Subject, Option<bool>)>;
+
+/// What was asked, and what was answered.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    item: Item,
+    outcome: Outcome,
+}
+
+/// Outcomes of probes by what was asked.
+pub(super) struct Known {
+    file: Option<PathBuf>,
+    kept: Vec<Kept>,
+    asked: bool,
+}
+
+impl Known {
+    /// What is known of the guests of a kernel.
+    pub(super) fn of(guests: &Guests, kernel: &Kernel) -> Self {
+        let file = guests.beside(kernel).map(|place| place.join(FILE));
+        let text = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        // A file that cannot be read is as good as none: the probes are asked.
+        let kept = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { file, kept, asked: false }
+    }
+
+    /// The outcome of the same question.
+    pub(super) fn outcome(&self, item: &Item) -> Option<Outcome> {
+        self.kept.iter().find(|kept| kept.item == *item).map(|kept| kept.outcome.clone())
+    }
+
+    /// Takes an outcome down.
+    pub(super) fn learn(&mut self, item: Item, outcome: Outcome) {
+        self.kept.retain(|kept| kept.item != item);
+        self.kept.push(Kept { item, outcome });
+        self.asked = true;
+    }
+
+    /// Keeps what was learnt, where the template is still there. Losing it costs the probes' time.
+    pub(super) fn keep(&self) {
+        let Some(file) = self.file.as_ref().filter(|_| self.asked) else { return };
+        let Some(directory) = file.parent() else { return };
+        if let Ok(aside) = tempfile::NamedTempFile::new_in(directory)
+            && serde_json::to_writer(&aside, &self.kept).is_ok()
+        {
+            let _ = aside.persist(file);
+        }
+    }
+}
+
+/// A kernel that is up and whose probes were asked.
+pub struct FirstGuest {
+    /// Its guest.
+    pub machine: Machine,
+    /// What the probes found, as reports show it.
+    pub probes: Vec<ProbeResult>,
+    /// The traits that follow.
+    pub traits: Traits,
+}
+
+/// Gets a guest and its probes' answers: for `fetch`, `add`, `fuzz` and `warm`.
+///
+/// # Errors
+/// A sentence that says why the kernel does not count as usable.
+pub fn first_guest(
+    kernel: &Kernel,
+    guests: &Guests,
+    tell: &mut dyn FnMut(String),
+) -> Result<FirstGuest, String> {
+    let mut machine = guests.take(kernel, tell).map_err(|error| error.to_string())?;
+    let series: Series = machine.hello().release.parse().unwrap_or(kernel.series);
+    let mut known = Known::of(guests, kernel);
+    let (mut probes, mut answers) = (Vec::new(), Vec::new());
+    for probe in atlas_cases::probes::all() {
+        let item = judge::probe_item(&probe);
+        let outcome = match known.outcome(&item) {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = ask(&mut machine, &probe, item.clone())?;
+                known.learn(item, outcome.clone());
+                outcome
+            }
+        };
+        let (present, evidence) = judge::probe_answer(&probe, &outcome);
+        answers.push((probe.subject, present));
+        probes.push(judge::probe_result(&probe, series, present, evidence));
+    }
+    known.keep();
+    Ok(FirstGuest { machine, probes, traits: judge::traits_of(&answers) })
+}
+
+fn ask(machine: &mut Machine, probe: &Probe, item: Item) -> Result<Outcome, String> {
+    let limit_ms = LIMIT.as_millis() as u32;
+    let request = Request::Run { jit: None, limit_ms, items: vec![item] };
+    match machine.request(&request, LIMIT + MARGIN) {
+        Ok(Response::Ran(mut outcomes)) if outcomes.len() == 1 => Ok(outcomes.remove(0)),
+        Ok(_) => Err("the guest does not answer what it is asked".into()),
+        Err(lost) => Err(format!("lost at the probe of {}: {lost}", probe.subject.name())),
+    }
+}
