@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A word on the guests' command lines by which a test finds its own.
+/// The variable by whose value a test finds its own guests: they inherit it.
+const VARIABLE: &str = "ATLAS_TEST";
+
+/// Its value.
 struct Token(String);
 
 impl Token {
     fn new(test: &str) -> Self {
-        Self(format!("atlas.test={test}-{}", std::process::id()))
+        Self(format!("{test}-{}", std::process::id()))
     }
 
     /// QEMU processes of this test.
@@ -22,8 +25,10 @@ impl Token {
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            line.contains("qemu-system") && line.contains(&self.0)
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let ours = format!("{VARIABLE}={}", self.0);
+            String::from_utf8_lossy(&line).contains("qemu-system")
+                && environment.split(|&byte| byte == 0).any(|variable| variable == ours.as_bytes())
         })
         .collect()
     }
@@ -70,7 +75,7 @@ fn atlas() -> Command {
 
 fn run(token: &Token, out: &Path) -> Command {
     let mut command = atlas();
-    command.args(["run", "--quiet", "--accel", "tcg", "--append", &token.0, "--out"]).arg(out);
+    command.args(["run", "--quiet", "--accel", "tcg", "--out"]).arg(out).env(VARIABLE, &token.0);
     command
 }
 
@@ -171,7 +176,8 @@ fn a_case_that_is_asked_again_is_judged_by_its_worst() {
 fn killing_qemu_costs_one_case() {
     let (token, out) = (Token::new("qemu"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();
-    let mut child = start(run(&token, out.path()).args(["--case", "errno", "--kernel", &kernel]));
+    let arguments = ["--case", "errno", "--kernel", &kernel, "--jobs", "1", "--repeat", "5"];
+    let mut child = start(run(&token, out.path()).args(arguments));
     wait_for_verdict(out.path());
     signal(token.wait_for_guest(), "-KILL");
     assert_eq!(child.wait().unwrap().code(), Some(1));

@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-/// After so many lost guests a kernel is given up.
-const MOST_LOST: u64 = 60;
+/// After so many lost guests a kernel is given up; where they are boots, after the latter number.
+const MOST_LOST: u64 = 1000;
+const MOST_LOST_BOOTS: u64 = 60;
 /// So many broken trials of a property are made smaller on a kernel; more are only counted.
 const SHRUNK: u64 = 2;
 /// Trials of one round over all properties.
@@ -150,6 +151,10 @@ impl<'a> Leg<'a> {
             done += trials;
         }
         self.tell(Event::Finished { kernel: self.kernel.name.clone(), tally: self.tally.clone() });
+    }
+
+    fn most_lost(&self) -> u64 {
+        if self.plan.guests.are_cheap() { MOST_LOST } else { MOST_LOST_BOOTS }
     }
 
     fn gone(&self) {
@@ -292,7 +297,7 @@ impl<'a> Leg<'a> {
 
     /// A guest to ask: the one that is there, or a new one.
     pub(super) fn guest(&mut self) -> Option<&mut Machine> {
-        if self.machine.is_none() && !self.stopped() && self.tally.lost < MOST_LOST {
+        if self.machine.is_none() && !self.stopped() && self.tally.lost < self.most_lost() {
             match self.plan.guests.take(self.kernel, &mut self.told()) {
                 Ok(machine) => self.machine = Some(machine),
                 Err(error) => self.not_run(error.to_string()),

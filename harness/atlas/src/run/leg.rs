@@ -9,14 +9,17 @@ use crate::results::{CaseResult, Jit, ProbeResult};
 use atlas_cases::Subject;
 use atlas_model::traits::{Feature, Traits};
 use atlas_vm::kernels::Kernel;
-use atlas_vm::{Lost, Machine};
+use atlas_vm::{Lost, Machine, Reason};
 use atlas_wire::{Item, Outcome, Request, Response};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// After so many lost guests a kernel is given up.
-const MOST_LOST: usize = 12;
+/// What a kernel may cost in lost guests before it is given up.
+const PATIENCE: usize = 480;
+/// What a lost guest costs that has to be booted anew, or that was waited for until its time was over: a
+/// dozen of them is enough. One that fell at once and is cloned anew costs next to nothing.
+const DEAR: usize = PATIENCE / 12;
 
 /// What is known of a kernel once it was probed.
 struct Probed<'a> {
@@ -32,6 +35,7 @@ pub(super) struct Leg<'a> {
     pub(super) kernel: &'a Kernel,
     stop: &'a AtomicBool,
     lost: AtomicUsize,
+    patience: AtomicUsize,
     /// Why no guest can be had any more.
     given_up: Mutex<Option<String>>,
     probed: OnceLock<Probed<'a>>,
@@ -58,8 +62,8 @@ impl Hand<'_> {
 
 impl<'a> Leg<'a> {
     pub(super) fn new(plan: &'a Plan, kernel: &'a Kernel, stop: &'a AtomicBool) -> Self {
-        let (lost, given_up) = (AtomicUsize::new(0), Mutex::new(None));
-        Self { plan, kernel, stop, lost, given_up, probed: OnceLock::new() }
+        let (lost, patience) = (AtomicUsize::new(0), AtomicUsize::new(PATIENCE));
+        Self { plan, kernel, stop, lost, patience, given_up: Mutex::new(None), probed: OnceLock::new() }
     }
 
     fn name(&self) -> String {
@@ -175,7 +179,7 @@ impl<'a> Leg<'a> {
             }
             Ok(Response::Refused(why)) => return Ok(Outcome::Impossible(why)),
             Ok(_) => Lost {
-                reason: atlas_vm::Reason::Protocol("an answer of another shape than was asked for".into()),
+                reason: Reason::Protocol("an answer of another shape than was asked for".into()),
                 console: machine.last_lines(40),
             },
             Err(lost) => lost,
@@ -184,15 +188,24 @@ impl<'a> Leg<'a> {
         if self.stopped() {
             return Err(Asked::Nobody);
         }
-        if self.lost.fetch_add(1, SeqCst) + 1 >= MOST_LOST {
-            self.give_up(format!("given up after {MOST_LOST} lost guests"));
-        }
+        self.count(&lost.reason);
         hand.tell(Event::GuestLost {
             kernel: self.name(),
             reason: format!("at {what}: {}", lost.reason),
             console: lost.console.clone(),
         });
         Err(Asked::Lost(lost))
+    }
+
+    /// Counts a lost guest, and gives the kernel up when it was one too many.
+    fn count(&self, reason: &Reason) {
+        let dear = !self.plan.guests.are_cheap() || matches!(reason, Reason::Timeout(_));
+        let lost = self.lost.fetch_add(1, SeqCst) + 1;
+        let cost = if dear { DEAR } else { 1 };
+        let before = self.patience.fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(cost)));
+        if before.is_ok_and(|left| left <= cost) {
+            self.give_up(format!("given up after {lost} lost guests"));
+        }
     }
 
     fn ask_probes(&self, hand: &mut Hand<'_>) -> Answers {
@@ -286,4 +299,55 @@ impl<'a> Leg<'a> {
 
 fn switchable(answers: &[(Subject, Option<bool>)]) -> bool {
     answers.contains(&(Subject::Feature(Feature::JitToggle), Some(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guests::Guests;
+    use crate::plan::JitChoice;
+    use atlas_vm::BootOptions;
+    use atlas_vm::templates::Templates;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    /// How many guests lost for this reason it takes until a kernel is given up.
+    fn patience(templates: Option<Templates>, reason: &Reason) -> usize {
+        let kernel = Kernel {
+            name: "6.12".into(),
+            release: "6.12.1".into(),
+            series: "6.12".parse().unwrap(),
+            path: "none".into(),
+            source: String::new(),
+            sha256: String::new(),
+        };
+        let plan = Plan {
+            kernels: vec![kernel],
+            cases: Vec::new(),
+            shard: None,
+            jit: JitChoice::On,
+            guests: Guests { options: BootOptions::default(), templates },
+            jobs: 1,
+            limit: Duration::from_secs(1),
+            repeat: 1,
+            done: BTreeSet::new(),
+        };
+        let stop = AtomicBool::new(false);
+        let leg = Leg::new(&plan, &plan.kernels[0], &stop);
+        (1..)
+            .find(|_| {
+                leg.count(reason);
+                leg.given_up().is_some()
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_dozen_dear_guests_are_enough_and_cheap_ones_may_fall_by_hundreds() {
+        let directory = tempfile::tempdir().unwrap();
+        let templates = || Some(Templates::at(directory.path(), 0).unwrap());
+        assert_eq!(patience(None, &Reason::Reset), 12);
+        assert_eq!(patience(templates(), &Reason::Timeout(Duration::ZERO)), 12);
+        assert_eq!(patience(templates(), &Reason::Reset), PATIENCE);
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -30,9 +31,13 @@ static STARTER: LazyLock<Sender<Job>> = LazyLock::new(|| {
 /// Every process on a leash, so that an interrupted command can end them all.
 static RUNNING: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
 
-/// Kills every QEMU that this process has started. For the thread that answers Ctrl-C, not for a
+/// Whether everything was ended: nothing is started any more.
+static NO_MORE: AtomicBool = AtomicBool::new(false);
+
+/// Kills every QEMU that this process has started, and lets it start no others. For the thread that answers Ctrl-C, not for a
 /// signal handler itself: it takes locks. The machines notice, and reap them.
 pub fn kill_all() {
+    NO_MORE.store(true, SeqCst);
     for child in hold(&RUNNING).iter().filter_map(Weak::upgrade) {
         // It may have ended by itself, which is as good.
         let _ = hold(&child).kill();
@@ -58,7 +63,10 @@ impl Leash {
         let mut running = hold(&RUNNING);
         running.retain(|child| child.strong_count() > 0);
         running.push(Arc::downgrade(&child));
-        Ok(Self(child))
+        drop(running);
+        let leash = Self(child);
+        // One that was started while the others were ended is not among them; `leash` ends it.
+        if NO_MORE.load(SeqCst) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(leash) }
     }
 
     /// The process id.

@@ -48,7 +48,7 @@ pub(super) fn list(store: &Store) -> Result<(), Failure> {
     }
     let all: u64 = templates.iter().map(|template| template.size).sum();
     anstream::println!(
-        "\n{} templates, {:.0} of {:.0} MiB",
+        "\ntemplates: {}, which take {:.0} MiB of {:.0} at most",
         templates.len(),
         mebibytes(all),
         mebibytes(ROOM)
