@@ -11,12 +11,17 @@
 pub mod against;
 pub mod chart;
 pub mod compilers;
+pub mod document;
 pub mod filters;
 pub mod fit;
 pub mod list;
+mod measuring;
+pub mod mitigations;
 pub mod page;
 pub mod results;
+pub mod ruby;
 pub mod run;
+pub mod source;
 pub mod table;
 pub mod user;
 pub mod weights;

@@ -8,6 +8,7 @@ mod answer;
 mod call;
 mod death;
 mod load;
+mod ruby;
 mod sheet;
 mod speculation;
 mod strict;
@@ -61,6 +62,7 @@ fn of_subject(context: &Context<'_>, asked: &Measure) -> Measured {
         Subject::Call { behind, call, answerer } => call::measure(context, behind, call, *answerer),
         Subject::Death { filter, call } => death::measure(context, filter, call),
         Subject::Load { filter, via, threads } => load::measure(context, filter, *via, *threads),
+        Subject::Ruby { code, place } => ruby::measure(context, code, *place),
         Subject::Speculation { flags } => {
             return speculation::look(*flags, sheet).unwrap_or_else(|ended| ended);
         }

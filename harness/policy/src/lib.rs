@@ -48,6 +48,10 @@
 //! refusals. It is for finding faults, and not for use: libseccomp 2.5.4 gives filters with holes for
 //! some policies, and for others [never returns](Limit::Merged).
 //!
+//! # Import
+//!
+//! [`profile::read`] takes the notations of OCI runtimes and of Docker.
+//!
 //! # Limits
 //!
 //! What a library cannot express is an [`Error::Unsupported`] with a [`Limit`], each of which names its
@@ -61,6 +65,7 @@ mod compiler;
 mod error;
 mod linear;
 mod live;
+pub mod profile;
 mod show;
 mod solve;
 mod with_libseccomp;

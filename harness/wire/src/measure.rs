@@ -14,6 +14,8 @@ pub const MAX_ROUNDS: u32 = 100_000;
 pub const MAX_STACK: usize = 64;
 /// The most threads of a measured load, the one included that loads.
 pub const MAX_THREADS: u8 = 64;
+/// The longest code of [`Subject::Ruby`] in bytes.
+pub const MAX_CODE: usize = 4096;
 /// The longest text of [`Speculation`] in bytes.
 pub const MAX_TEXT: usize = 128;
 
@@ -59,12 +61,30 @@ pub enum Subject {
         /// The threads of the process, at least one; the others sleep.
         threads: u8,
     },
+    /// An evaluation of Ruby, from asking for it to having its value, which must be a small integer.
+    Ruby {
+        /// The code.
+        code: String,
+        /// Where it runs.
+        place: Place,
+    },
     /// What attaching a filter changes in the kernel's mitigations of speculation. Nothing is
     /// counted, and it is done once.
     Speculation {
         /// `SECCOMP_FILTER_FLAG_*` bits of the attaching call.
         flags: u32,
     },
+}
+
+/// Where Ruby runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// An interpreter in the measured process itself, without a sandbox.
+    Bare,
+    /// A worker of the runner that is there already, behind its filter.
+    Session,
+    /// A worker of the runner made for it: forked, confined, asked, and reaped.
+    Worker,
 }
 
 /// What confines a caller.
@@ -198,6 +218,9 @@ impl Measure {
             Subject::Load { threads, .. } if *threads == 0 || *threads > MAX_THREADS => {
                 Err(format!("{threads} threads, and 1 to {MAX_THREADS} are possible"))
             }
+            Subject::Ruby { code, .. } if code.len() > MAX_CODE => {
+                Err(format!("{} bytes of code, and {MAX_CODE} is the most", code.len()))
+            }
             _ => Ok(()),
         }
     }
@@ -246,6 +269,11 @@ mod tests {
     #[test]
     fn bounds() {
         assert!(load(1, 1).check().is_ok() && load(MAX_ROUNDS, MAX_THREADS).check().is_ok());
+        let ruby = |length| Measure {
+            subject: Subject::Ruby { code: "1".repeat(length), place: Place::Bare },
+            ..load(1, 1)
+        };
+        assert!(ruby(MAX_CODE).check().is_ok() && ruby(MAX_CODE + 1).check().is_err());
         for broken in [load(0, 1), load(MAX_ROUNDS + 1, 1), load(1, 0), load(1, MAX_THREADS + 1)] {
             assert!(broken.check().is_err(), "{broken:?}");
         }

@@ -1,7 +1,7 @@
 //! The standard measurements, by name.
 
 use super::compilers::{COMPILERS, samples};
-use super::filters;
+use super::{filters, ruby};
 use atlas_model::abi::{SeccompData, syscalls};
 use atlas_model::bpf::{self, Dialect};
 use atlas_model::experiment::{Call, Via};
@@ -55,7 +55,7 @@ impl Item {
             Subject::Call { behind: Behind::Filters(filters), call, .. } => (filters.as_slice(), *call),
             Subject::Death { filter, call } => (std::slice::from_ref(filter), *call),
             Subject::Load { filter, .. } => return (filter.0.len() as u32, 0),
-            Subject::Call { .. } | Subject::Speculation { .. } => (&[][..], none),
+            Subject::Call { .. } | Subject::Ruby { .. } | Subject::Speculation { .. } => (&[][..], none),
         };
         let data = seen(&call);
         let length = filters.iter().map(|filter| filter.0.len() as u32).sum();
@@ -135,6 +135,7 @@ pub fn all() -> Vec<Item> {
     items.extend(actions(getppid));
     items.extend(policies());
     items.extend(loads());
+    items.extend(ruby::items());
     items
 }
 

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON. Raised when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
-/// A whole benchmark. Equal inputs give equal bytes, [`Leg::spreads`] aside.
+/// A whole benchmark. Equal inputs give equal bytes of [`Bench::exact`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bench {
     /// [`SCHEMA`].
@@ -48,7 +48,9 @@ pub struct Leg {
     pub rows: Vec<Row>,
     /// The rows as a sum of parts; absent when they were not all measured.
     pub fit: Option<Fit>,
-    /// What is not one figure; may differ between runs.
+    /// What is not one figure, and may differ between runs by some instructions. Not there in what
+    /// `--json` writes; `--spreads` writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spreads: Vec<Spread>,
 }
 
@@ -139,6 +141,35 @@ impl Leg {
 }
 
 impl Bench {
+    /// Without what is not the same in every run.
+    #[must_use]
+    pub fn exact(&self) -> Self {
+        self.with_legs(|leg| leg.spreads.clear())
+    }
+
+    /// What is not the same in every run, alone.
+    #[must_use]
+    pub fn spreads(&self) -> Self {
+        self.with_legs(|leg| (leg.rows, leg.fit) = (vec![], None))
+    }
+
+    fn with_legs(&self, mut change: impl FnMut(&mut Leg)) -> Self {
+        let mut bench = self.clone();
+        bench.kernels.iter_mut().flat_map(|kernel| &mut kernel.legs).for_each(&mut change);
+        bench
+    }
+
+    /// Takes in the spreads of another, by kernel and setting of the JIT.
+    pub fn take_spreads(&mut self, other: &Self) {
+        for kernel in &mut self.kernels {
+            let Some(from) = other.kernels.iter().find(|from| from.name == kernel.name) else { continue };
+            for leg in &mut kernel.legs {
+                let from = from.legs.iter().find(|from| from.jit == leg.jit);
+                leg.spreads.extend(from.into_iter().flat_map(|from| from.spreads.clone()));
+            }
+        }
+    }
+
     /// As indented JSON.
     ///
     /// # Errors

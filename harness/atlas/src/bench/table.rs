@@ -1,6 +1,7 @@
 //! Figures for the terminal: a row a measurement, a column a kernel and setting of the JIT.
 
-use super::filters::REPEATED;
+use super::document::opcode;
+use super::mitigations::in_words;
 use super::results::{Bench, KernelBench, Leg};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -84,12 +85,9 @@ fn per_opcode(text: &mut String, columns: &[Column<'_>]) {
     text.push_str("\nInstructions of the machine for one of the filter\n");
     heads(text, columns);
     for name in opcodes.iter().filter(|name| **name != "opcode/none") {
-        let cells = columns.iter().map(|column| {
-            let figures = (column.leg.figure(name), column.leg.figure("opcode/none"));
-            let (Some(with), Some(without)) = figures else { return String::new() };
-            let (more, count) = (with as i64 - without as i64, REPEATED as i64);
-            if more % count == 0 { (more / count).to_string() } else { format!("{more}/{count}") }
-        });
+        let cells = columns
+            .iter()
+            .map(|column| opcode(column.leg, name.trim_start_matches("opcode/")).unwrap_or_default());
         line(text, name, cells);
     }
 }
@@ -119,7 +117,7 @@ fn spreads(text: &mut String, columns: &[Column<'_>]) {
     if names.is_empty() {
         return;
     }
-    text.push_str("\nInstructions that are not one figure: the median (p10 and p90 are in the JSON)\n");
+    text.push_str("\nInstructions that are not one figure: the median (--spreads has the rest)\n");
     heads(text, columns);
     for name in names {
         let cells = columns.iter().map(|column| {
@@ -139,13 +137,7 @@ fn mitigations(text: &mut String, bench: &Bench) {
     for kernel in &bench.kernels {
         for seen in &kernel.mitigations {
             let allow = if seen.spec_allow { "SPEC_ALLOW" } else { "" };
-            let what = if !seen.note.is_empty() {
-                seen.note.clone()
-            } else if seen.status[0] == seen.status[1] && seen.store_bypass[0] == seen.store_bypass[1] {
-                format!("nothing: {} ({})", seen.status[0], seen.vulnerability)
-            } else {
-                format!("{} -> {} ({})", seen.status[0], seen.status[1], seen.vulnerability)
-            };
+            let what = in_words(seen);
             let _ = writeln!(text, "{:12} {:10} {allow:10} {what}", kernel.name, seen.cpu);
         }
     }

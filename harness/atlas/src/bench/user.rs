@@ -1,35 +1,26 @@
-//! Filters of the user's own.
+//! Measurements of the user's own filters.
 
-use super::list::{Item, behind, native, seen};
-use atlas_model::bpf::{Dialect, check, disassemble, run};
+use super::list::{self, Item, REFERENCE, behind, native, seen};
+use super::source::{NoSource, Source, around};
+use atlas_model::bpf::{Dialect, run};
 use atlas_model::{Action, Filter};
-use std::path::Path;
 
-/// Why a file is no filter that a call can be measured behind.
+/// The row that shows whether the JIT was switched, whatever the filters are: see
+/// [`super::fit::wrong`].
+const YARDSTICK: &str = "compares/100";
+
+/// Why a call cannot be measured behind a file's filters.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// It cannot be read.
-    #[error("cannot read {0}: {1}")]
-    Read(String, std::io::Error),
-    /// It does not consist of instructions.
-    #[error("{0} is not a filter: {1}. It has to be raw records of struct sock_filter, 8 bytes each")]
-    Records(String, String),
-    /// The kernel would not attach it.
-    #[error("{file} is not a filter that the kernel attaches: {why}\n{program}")]
-    Invalid {
-        /// The file.
-        file: String,
-        /// The instruction at fault and what is wrong with it.
-        why: String,
-        /// That part of the program.
-        program: String,
-    },
-    /// It does not let the call through.
+    /// The file holds none.
+    #[error(transparent)]
+    Source(#[from] NoSource),
+    /// They do not let the call through.
     #[error(
         "{file} answers {call} with {action}, by instruction {at}: only calls that it allows can be measured (see --call)\n{program}"
     )]
     Denies {
-        /// The file.
+        /// The file, and the compiler where there is one.
         file: String,
         /// The call.
         call: String,
@@ -45,57 +36,45 @@ pub enum Unusable {
     NoCall(String),
 }
 
-/// The lines of a program around an instruction.
-fn around(filter: &Filter, at: usize) -> String {
-    let text = disassemble(filter);
-    // Two lines are the head of the columns.
-    let lines = text.lines().skip(2).enumerate().skip(at.saturating_sub(2)).take(at.min(2) + 2);
-    let mark = |(index, line): (usize, &str)| format!("{} {line}\n", if index == at { ">" } else { " " });
-    lines.map(mark).collect()
+/// What is measured with every filter of the user's own: the call that shows whether figures are steady,
+/// and the filter that shows whether the JIT was switched.
+#[must_use]
+pub fn checks() -> Vec<Item> {
+    list::all().into_iter().filter(|item| [REFERENCE, YARDSTICK].contains(&item.name.as_str())).collect()
 }
 
-/// Reads a filter.
+/// The measurements for a file: the call without it, and behind each of its filters.
 ///
 /// # Errors
 /// [`Unusable`].
-pub fn read(path: &Path) -> Result<Filter, Unusable> {
-    let file = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| Unusable::Read(file.clone(), error))?;
-    let filter =
-        Filter::from_bytes(&bytes).map_err(|error| Unusable::Records(file.clone(), error.to_string()))?;
-    check(&filter, &Dialect::default()).map_err(|wrong| Unusable::Invalid {
-        file,
-        why: wrong.to_string(),
-        program: around(&filter, wrong.at),
-    })?;
-    Ok(filter)
-}
-
-/// The measurements for a file: the call without it, and behind it.
-///
-/// # Errors
-/// [`Unusable`].
-pub fn items(path: &Path, call_name: &str) -> Result<Vec<Item>, Unusable> {
+pub fn items(source: &Source, call_name: &str) -> Result<Vec<Item>, Unusable> {
     let call = native(call_name, 0).ok_or_else(|| Unusable::NoCall(call_name.into()))?;
-    let filter = read(path)?;
-    let ran = run(&filter, &seen(&call), &Dialect::default());
-    let action = Action::from_word(ran.word);
-    if !matches!(action, Action::Allow | Action::Log) {
-        return Err(Unusable::Denies {
-            file: path.display().to_string(),
-            call: call_name.into(),
-            action: format!("{action:?}"),
-            at: ran.decided_at,
-            program: around(&filter, ran.decided_at),
-        });
-    }
     let bare = format!("call/{call_name}");
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let measured = behind(format!("filter/{name}/{call_name}"), vec![filter], call, None);
-    Ok(vec![
-        Item { baseline: None, ..behind(bare.clone(), vec![], call, None) },
-        Item { baseline: Some(bare), ..measured },
-    ])
+    let mut items = vec![Item { baseline: None, ..behind(bare.clone(), vec![], call, None) }];
+    for (compiler, filter) in &source.filters {
+        let name =
+            compiler.map_or_else(|| source.name.clone(), |compiler| format!("{}/{compiler}", source.name));
+        allows(&name, filter, call_name)?;
+        let measured = behind(format!("filter/{name}/{call_name}"), vec![filter.clone()], call, None);
+        items.push(Item { baseline: Some(bare.clone()), ..measured });
+    }
+    Ok(items)
+}
+
+fn allows(file: &str, filter: &Filter, call_name: &str) -> Result<(), Unusable> {
+    let call = native(call_name, 0).ok_or_else(|| Unusable::NoCall(call_name.into()))?;
+    let ran = run(filter, &seen(&call), &Dialect::default());
+    let action = Action::from_word(ran.word);
+    if matches!(action, Action::Allow | Action::Log) {
+        return Ok(());
+    }
+    Err(Unusable::Denies {
+        file: file.into(),
+        call: call_name.into(),
+        action: format!("{action:?}"),
+        at: ran.decided_at,
+        program: around(filter, ran.decided_at),
+    })
 }
 
 #[cfg(test)]
@@ -104,38 +83,31 @@ mod tests {
     use crate::bench::filters;
     use atlas_model::bpf;
 
-    fn said(filter: &[u8]) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("mine.bpf");
-        std::fs::write(&path, filter).unwrap();
-        let error = items(&path, "getppid").unwrap_err().to_string();
-        error.replace(&directory.path().display().to_string(), "")
-    }
-
-    #[test]
-    fn what_is_no_filter_is_said_with_the_instruction() {
-        assert!(said(&[1, 2, 3]).contains("3 bytes are not a filter"), "{}", said(&[1, 2, 3]));
-        let mut wrong = filters::compares(3);
-        wrong.0[2].jt = 200;
-        let text = said(&wrong.to_bytes());
-        assert!(text.contains("instruction 2: it jumps past the end"), "{text}");
-        assert!(text.lines().any(|line| line.starts_with(">  0002: 0x15")), "{text}");
+    fn source(filters: Vec<(Option<&'static str>, Filter)>) -> Source {
+        Source { name: "mine".into(), filters, notes: vec![] }
     }
 
     #[test]
     fn a_filter_that_denies_the_call_is_said_with_the_instruction() {
-        let text = said(&filters::answer(110, Action::Errno(1)).to_bytes());
-        assert!(text.contains("answers getppid with Errno(1), by instruction 2"), "{text}");
+        let denies = source(vec![(None, filters::answer(110, Action::Errno(1)))]);
+        let text = items(&denies, "getppid").unwrap_err().to_string();
+        assert!(text.contains("mine answers getppid with Errno(1), by instruction 2"), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("> ")), "{text}");
     }
 
     #[test]
-    fn a_filter_is_measured_against_the_same_call_without() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("mine.bpf");
-        std::fs::write(&path, Filter(vec![bpf::ret(Action::Allow)]).to_bytes()).unwrap();
-        let items = items(&path, "getuid").unwrap();
-        assert_eq!(items[1].name, "filter/mine.bpf/getuid");
-        assert_eq!(items[1].baseline.as_deref(), Some(&*items[0].name));
-        assert!(matches!(super::items(&path, "no_such_call"), Err(Unusable::NoCall(_))));
+    fn filters_are_measured_against_the_same_call_without() {
+        let allow = Filter(vec![bpf::ret(Action::Allow)]);
+        let both = source(vec![(None, allow.clone()), (Some("linear"), allow)]);
+        let items = items(&both, "getuid").unwrap();
+        let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["call/getuid", "filter/mine/getuid", "filter/mine/linear/getuid"]);
+        assert!(items[1..].iter().all(|item| item.baseline.as_deref() == Some("call/getuid")));
+        assert!(matches!(super::items(&both, "no_such_call"), Err(Unusable::NoCall(_))));
+    }
+
+    #[test]
+    fn the_checks_are_there() {
+        assert_eq!(checks().len(), 2);
     }
 }

@@ -1,24 +1,24 @@
 //! `atlas bench`.
 
+mod advise;
+mod files;
+mod select;
+
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run as run_command};
-use crate::bench::compilers::{self, COMPILERS};
-use crate::bench::list::{self, Item, REFERENCE};
-use crate::bench::results::{Bench, SCHEMA};
+use crate::bench::list::Item;
+use crate::bench::results::Bench;
 use crate::bench::run::{Plan, Step, run};
-use crate::bench::weights::{self, Weights};
-use crate::bench::{against, page, table, user};
+use crate::bench::source::{self, Source};
+use crate::bench::{against, document, page, table, user};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
-use globset::Glob;
-use std::collections::BTreeSet;
+use files::{read, stored, write};
+use select::{select, wants_mitigations};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
-
-/// The name under which the look at mitigations is selected.
-const MITIGATIONS: &str = "mitigations";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,7 +36,8 @@ pub(super) struct Args {
     /// List the measurements instead of taking them
     #[arg(long)]
     list: bool,
-    /// A filter of your own: raw records of struct sock_filter
+    /// A filter of your own, raw records of struct sock_filter, or a profile of your own, in the notation of
+    /// OCI runtimes, of Docker, or of `atlas sweep --policy`: compiled by every compiler that can
     #[arg(long, value_name = "FILE")]
     filter: Vec<PathBuf>,
     /// The call that your own filters are measured with, by name; its arguments are zero
@@ -48,9 +49,19 @@ pub(super) struct Args {
     /// How many guests run at once [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
-    /// Write JSON, of the schema in docs/bench.schema.json, to a file, or to standard output with -
+    /// Write the exact figures as JSON, of the schema in docs/bench.schema.json, to a file, or to standard
+    /// output with -: the same bytes in every run
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The same of what is not one figure (loads, logs, deaths, Ruby), which may differ by some instructions
+    #[arg(long, value_name = "FILE")]
+    spreads: Option<PathBuf>,
+    /// Write the tables of a Markdown document, such as docs/benchmarks.md, anew between its marks
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
+    /// Measure nothing: show what --json has written, and with a second one what --spreads has
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "measure", "filter", "list", "weights"])]
+    from: Vec<PathBuf>,
     /// Write one self-contained page with charts; - is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -78,7 +89,10 @@ Examples:
                                                      your own filter
   atlas bench --kernel 7.3 --filter mine.bpf --weights strace.txt
                                                      and which of its rules are used most
+  atlas bench --kernel 7.3 --filter profile.json --call openat
+                                                     a container's profile, by every compiler
   atlas bench --against old.json --fail-over 2%      for CI
+  atlas bench --document docs/benchmarks.md          the tables of the documentation
   atlas bench --json - --quiet | jq '.kernels[].legs[].fit'
 
 Figures are instructions that the emulated machine executes: the same in every run, and no measure of
@@ -86,48 +100,57 @@ time. Exit status: 0 measured, 1 a figure that should be exact is not, could not
 is worse than before, 2 usage or environment.";
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
-    let mut items = select(&args.measure, !args.filter.is_empty())?;
-    for file in &args.filter {
-        for item in user::items(file, &args.call)? {
-            if items.iter().all(|there| there.name != item.name) {
-                items.push(item);
-            }
-        }
+    let sources = args.filter.iter().map(|path| source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    for (source, note) in sources.iter().flat_map(|it| it.notes.iter().map(move |note| (it, note))) {
+        eprintln!("{}: {note}", source.name);
     }
+    let items = items(args, &sources)?;
     if args.list {
         for item in &items {
             anstream::println!("{}", item.name);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let advice = args.weights.as_deref().map(|file| advise(file, &args.filter)).transpose()?;
-    let old = args.against.as_deref().map(earlier).transpose()?;
-    atlas_vm::version()?;
-    let store = Store::open()?;
-    let kernels = run_command::kernels(&store, &args.kernel)?;
+    let advice = args.weights.as_deref().map(|file| advise::advise(file, &sources)).transpose()?;
+    let old = args.against.as_deref().map(stored).transpose()?;
+    let document = args.document.as_deref().map(read).transpose()?;
     // Outputs are opened before the work starts, so that a bad path fails at once.
-    for path in [&args.json, &args.html].into_iter().flatten().filter(|path| *path != Path::new("-")) {
-        write(path, "")?;
-    }
+    let outputs = [&args.json, &args.spreads, &args.html].into_iter().flatten();
+    outputs.filter(|path| *path != Path::new("-")).try_for_each(|path| write(path, ""))?;
     let stop = interrupt::watch()?;
-    let plan = Plan {
-        kernels,
-        jit: args.jit,
-        mitigations: args.filter.is_empty() && (args.measure.is_empty() || wants_mitigations(&args.measure)),
-        items,
-        append: args.append.clone(),
-        jobs: args
-            .jobs
-            .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
+    let bench = if args.from.is_empty() {
+        atlas_vm::version()?;
+        let store = Store::open()?;
+        let plan = Plan {
+            kernels: run_command::kernels(&store, &args.kernel)?,
+            jit: args.jit,
+            mitigations: args.filter.is_empty()
+                && (args.measure.is_empty() || wants_mitigations(&args.measure)),
+            items,
+            append: args.append.clone(),
+            jobs: args
+                .jobs
+                .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
+        };
+        with_progress(&plan, &stop, args.quiet)
+    } else {
+        files::together(&args.from)?
     };
-    let bench = with_progress(&plan, &stop, args.quiet);
     if let Some(path) = &args.json {
-        write(path, &bench.to_json()?)?;
+        write(path, &bench.exact().to_json()?)?;
+    }
+    if let Some(path) = &args.spreads {
+        write(path, &bench.spreads().to_json()?)?;
     }
     if let Some(path) = &args.html {
         write(path, &page::page(&bench)?)?;
     }
-    if args.json.is_none() && args.html.is_none() {
+    if let Some((path, text)) = args.document.as_deref().zip(document) {
+        let filled = document::fill(&text, &bench, &files::today())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        write(path, &filled)?;
+    }
+    if [&args.json, &args.spreads, &args.html, &args.document].iter().all(|path| path.is_none()) {
         anstream::print!("{}", table::table(&bench));
     }
     if let Some(advice) = advice {
@@ -140,51 +163,27 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     Ok(if is_whole(&bench) && !got_worse { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
 }
 
+/// What is measured: what is selected, and the user's own filters with what shows that they are measured
+/// as they should be.
+fn items(args: &Args, sources: &[Source]) -> Result<Vec<Item>, Failure> {
+    let mut items = select(&args.measure, !sources.is_empty())?;
+    let mut add = |more: Vec<Item>| {
+        for item in more {
+            if items.iter().all(|there| there.name != item.name) {
+                items.push(item);
+            }
+        }
+    };
+    for source in sources {
+        add(user::checks());
+        add(user::items(source, &args.call)?);
+    }
+    Ok(items)
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>();
     number.ok().filter(|number| *number >= 0.0).ok_or_else(|| "a number of per cent, such as 2%".into())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        anstream::print!("{text}");
-        return Ok(());
-    }
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
-}
-
-fn earlier(path: &Path) -> Result<Bench, Failure> {
-    let bench: Bench = serde_json::from_str(&read(path)?)
-        .map_err(|error| format!("{} is no JSON of `atlas bench`: {error}", path.display()))?;
-    if bench.schema == SCHEMA {
-        Ok(bench)
-    } else {
-        Err(format!("{} is of version {}, and this is version {SCHEMA}", path.display(), bench.schema).into())
-    }
-}
-
-/// What the filters do for a program's calls: the user's own, or else the samples as libseccomp has them.
-fn advise(file: &Path, own: &[PathBuf]) -> Result<String, Failure> {
-    let weights = Weights::parse(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut named = Vec::new();
-    for path in own {
-        named.push((path.display().to_string(), user::read(path)?));
-    }
-    if own.is_empty() {
-        let (compiler, compile) = COMPILERS[0];
-        let samples = compilers::samples().into_iter();
-        named.extend(
-            samples.filter_map(|it| Some((format!("{}/{compiler}", it.name), compile(&it.policy).ok()?))),
-        );
-    }
-    Ok(named
-        .iter()
-        .map(|(name, filter)| weights::in_words(name, &weights::advise(filter, &weights)))
-        .collect())
 }
 
 /// Says which figures are worse than they were, and whether any is. Nothing to compare is worse, too.
@@ -203,35 +202,6 @@ fn is_whole(bench: &Bench) -> bool {
         let rows = || kernel.legs.iter().flat_map(|leg| &leg.rows);
         kernel.problem.is_none() && rows().all(|row| row.note.is_empty() || row.note == "not there")
     })
-}
-
-fn wants_mitigations(patterns: &[String]) -> bool {
-    patterns.iter().any(|pattern| pattern == MITIGATIONS)
-}
-
-/// The measurements that patterns select, with those that they are compared with.
-fn select(patterns: &[String], own: bool) -> Result<Vec<Item>, Failure> {
-    let all = list::all();
-    if patterns.is_empty() {
-        return Ok(if own { vec![] } else { all });
-    }
-    let mut wanted = BTreeSet::from([REFERENCE.to_owned()]);
-    for pattern in patterns.iter().filter(|pattern| *pattern != MITIGATIONS) {
-        let glob = Glob::new(&format!("{{{pattern},{pattern}/*}}"))
-            .map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?;
-        let matcher = glob.compile_matcher();
-        let before = wanted.len();
-        for item in all.iter().filter(|item| matcher.is_match(&item.name)) {
-            wanted.insert(item.name.clone());
-            wanted.extend(item.baseline.clone());
-        }
-        if wanted.len() == before && pattern != REFERENCE {
-            return Err(
-                format!("no measurement matches `{pattern}`; `atlas bench --list` shows them all").into()
-            );
-        }
-    }
-    Ok(all.into_iter().filter(|item| wanted.contains(&item.name)).collect())
 }
 
 fn with_progress(plan: &Plan, stop: &std::sync::atomic::AtomicBool, quiet: bool) -> Bench {
@@ -256,7 +226,9 @@ fn with_progress(plan: &Plan, stop: &std::sync::atomic::AtomicBool, quiet: bool)
     };
     let bench = run(plan, stop, &|step| match step {
         Step::Boots(_) => {}
-        Step::IsUp(kernel) => say(format!("{kernel} is up after {:.1} s", began.elapsed().as_secs_f64())),
+        Step::IsUp(kernel, jit) => {
+            say(format!("{kernel} ({}) is up after {:.1} s", jit.name(), began.elapsed().as_secs_f64()));
+        }
         Step::Measured(kernel, jit, name) => {
             taken.fetch_add(1, SeqCst);
             bar.inc(1);

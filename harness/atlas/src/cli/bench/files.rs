@@ -1,0 +1,46 @@
+//! Files in and out.
+
+use crate::bench::results::{Bench, SCHEMA};
+use crate::cli::Failure;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Writes to a file, or with `-` to standard output.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        anstream::print!("{text}");
+        return Ok(());
+    }
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+/// Figures that were written earlier.
+pub(super) fn stored(path: &Path) -> Result<Bench, Failure> {
+    let bench: Bench = serde_json::from_str(&read(path)?)
+        .map_err(|error| format!("{} is no JSON of `atlas bench`: {error}", path.display()))?;
+    if bench.schema == SCHEMA {
+        Ok(bench)
+    } else {
+        let version = bench.schema;
+        Err(format!("{} is of version {version}, and this is version {SCHEMA}; measure anew", path.display())
+            .into())
+    }
+}
+
+/// The figures of the first file, with the spreads of all.
+pub(super) fn together(paths: &[PathBuf]) -> Result<Bench, Failure> {
+    let mut all = paths.iter().map(|path| stored(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut first = all.next().ok_or("no file to show")?;
+    all.for_each(|other| first.take_spreads(&other));
+    Ok(first)
+}
+
+/// The day, in UTC.
+pub(super) fn today() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
+}
