@@ -47,7 +47,7 @@ pub(crate) const CASES: &[Case] = &[
         NEEDS,
         |stage| {
             for (name, entry) in [("gettimeofday", GETTIMEOFDAY), ("time", TIME), ("getcpu", GETCPU)] {
-                behind(stage, name, on(offset::NR, entry.1, Action::Errno(7)), entry.0);
+                behind(stage, name, &on(offset::NR, entry.1, Action::Errno(7)), entry.0);
             }
         },
         |traits: &Traits| behind_says(traits, &["gettimeofday", "time", "getcpu"], -7),
@@ -56,7 +56,7 @@ pub(crate) const CASES: &[Case] = &[
         "vsyscall::instruction_pointer",
         "The instruction pointer that they see is the entry itself, not the address after an instruction.",
         NEEDS,
-        |stage| behind(stage, "by address", on(offset::IP_LOW, TIME.0 as u32, Action::Errno(7)), TIME.0),
+        |stage| behind(stage, "by address", &on(offset::IP_LOW, TIME.0 as u32, Action::Errno(7)), TIME.0),
         |traits: &Traits| behind_says(traits, &["by address"], -7),
     ),
     staged(
@@ -73,7 +73,7 @@ pub(crate) const CASES: &[Case] = &[
         "vsyscall::killed",
         "RET_KILL ends who calls it.",
         NEEDS,
-        |stage| behind(stage, "killed", on(offset::NR, TIME.1, Action::KillThread), TIME.0),
+        |stage| behind(stage, "killed", &on(offset::NR, TIME.1, Action::KillThread), TIME.0),
         |traits: &Traits| behind_says(traits, &["killed"], SIGSYS),
     ),
     staged(
@@ -158,8 +158,8 @@ fn child(stage: &Stage, filter: &[Insn], body: impl FnOnce() -> i64) -> i64 {
     if end == 0 { said.load(SeqCst) } else { end }
 }
 
-fn behind(stage: &Stage, name: &str, filter: Vec<Insn>, entry: u64) {
-    stage.fact(name, child(stage, &filter, || call(entry)));
+fn behind(stage: &Stage, name: &str, filter: &[Insn], entry: u64) {
+    stage.fact(name, child(stage, filter, || call(entry)));
 }
 
 /// Before 3.6 every such call in filter mode ended in SIGKILL.
@@ -181,7 +181,7 @@ pub(crate) fn observe_page(stage: &Stage) {
 /// The probe of calls that end in SIGKILL.
 pub(crate) fn observe_filtered(stage: &Stage) {
     observe_page(stage);
-    behind(stage, "filtered", on(offset::NR, TIME.1, Action::Errno(7)), TIME.0);
+    behind(stage, "filtered", &on(offset::NR, TIME.1, Action::Errno(7)), TIME.0);
 }
 
 static ADDRESS: AtomicI64 = AtomicI64::new(0);
