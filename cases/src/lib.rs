@@ -13,6 +13,7 @@ pub mod faults;
 mod listener;
 mod passing;
 pub mod probes;
+pub(crate) mod program32;
 pub mod rubies;
 mod script;
 pub mod themes;

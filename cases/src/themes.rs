@@ -1,10 +1,14 @@
 //! The themes, in the order of the reports.
 
 mod abi;
+mod abi32;
 mod arguments;
 mod arithmetic;
 mod attach;
+pub(crate) mod beside;
+pub(crate) mod charged;
 mod checker;
+pub(crate) mod compat;
 mod effects;
 pub(crate) mod entry;
 mod errno;
@@ -13,6 +17,7 @@ mod fallback;
 pub mod inherit;
 mod inspect;
 mod kill;
+mod libseccomp;
 mod limits;
 mod logging;
 pub(crate) mod notify;
@@ -35,6 +40,7 @@ mod tracer;
 mod trap;
 mod tsync;
 pub(crate) mod uprobe;
+pub(crate) mod vsyscall;
 
 use crate::Case;
 
@@ -46,6 +52,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     errors::CASES,
     checker::CASES,
     limits::CASES,
+    charged::CASES,
     errno::CASES,
     effects::CASES,
     trap::CASES,
@@ -54,6 +61,8 @@ pub(crate) const ALL: &[&[Case]] = &[
     arguments::CASES,
     arithmetic::CASES,
     abi::CASES,
+    abi32::CASES,
+    compat::CASES,
     inherit::CASES,
     tsync::CASES,
     threads::CASES,
@@ -71,8 +80,11 @@ pub(crate) const ALL: &[&[Case]] = &[
     logging::CASES,
     uprobe::CASES,
     entry::CASES,
+    beside::CASES,
+    vsyscall::CASES,
     ring::CASES,
     fallback::CASES,
     programs::CASES,
+    libseccomp::CASES,
     runner::CASES,
 ];

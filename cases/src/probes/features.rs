@@ -3,8 +3,9 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
+use crate::program32;
 use crate::script::{FD_READ, SCRATCH};
-use crate::themes::{entry, ring, uprobe};
+use crate::themes::{beside, charged, entry, ring, uprobe, vsyscall};
 use atlas_model::experiment::Disposition;
 use atlas_model::traits::Feature;
 use atlas_model::{Abi, Action, Experiment, bpf};
@@ -149,6 +150,23 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
         Feature::IoUring => Choreography(ring::observe_ring, |facts| Some(fact(facts, "opened")? == 0)),
         Feature::SyscallUserDispatch => {
             Choreography(entry::observe_dispatch, |facts| Some(fact(facts, "off")? == 0))
+        }
+        Feature::Landlock => Choreography(beside::observe_version, |facts| Some(fact(facts, "version")? > 0)),
+        Feature::MemoryControl => Choreography(charged::observe_charged, |facts| Some(!facts.is_empty())),
+        Feature::FilterMemoryCharged => Choreography(charged::observe_charged, |facts| {
+            Some(fact(facts, "half of what they take, at least").unwrap_or(0) == 1)
+        }),
+        Feature::EntrySysenter => {
+            Choreography(program32::observe_entries, |facts| Some(fact(facts, "sysenter")? == 0))
+        }
+        Feature::EntrySyscall32 => {
+            Choreography(program32::observe_entries, |facts| Some(fact(facts, "syscall")? == 0))
+        }
+        Feature::VsyscallPage => {
+            Choreography(vsyscall::observe_page, |facts| Some(fact(facts, "calling it")? == 0))
+        }
+        Feature::VsyscallReadable => {
+            Choreography(vsyscall::observe_page, |facts| Some(fact(facts, "reading it")? == 0))
         }
         Feature::UprobeEvents => Choreography(uprobe::observe_made, |facts| {
             Some(fact(facts, "entry")? == 0 && fact(facts, "return")? == 0)

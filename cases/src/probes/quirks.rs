@@ -3,7 +3,7 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
-use crate::themes::{notify, notify_end, notify_fd, proc, ptrace};
+use crate::themes::{charged, compat, notify, notify_end, notify_fd, proc, ptrace, vsyscall};
 use atlas_model::bpf::{self, Insn, op};
 use atlas_model::experiment::{CLONE_VM, Program, Via};
 use atlas_model::observation::Observation;
@@ -62,6 +62,9 @@ fn chain_took(seen: &Observation) -> Option<[bool; 3]> {
 pub(super) fn probe(quirk: Quirk) -> ProbeBody {
     use ProbeBody::{Choreography, Experiment};
     match quirk {
+        Quirk::VsyscallKills => Choreography(vsyscall::observe_filtered, |facts| {
+            (fact(facts, "calling it")? == 0).then(|| fact(facts, "filtered") == Some(1009))
+        }),
         Quirk::XorRefused => Experiment(
             || accepted(bpf::alu(op::XOR, 1)),
             |seen| if_attached(seen, value(seen, 1) == Some(EINVAL)),
@@ -126,10 +129,23 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
             },
             |seen| (value(seen, 1) == Some(0)).then(|| signal(seen, 0).is_none()),
         ),
+        Quirk::FilterMitigates => Choreography(charged::observe_mitigated, |facts| {
+            (fact(facts, "before")? == 3).then(|| fact(facts, "store bypass") == Some(1))
+        }),
+        Quirk::ForkLeaksArch => Choreography(compat::observe_fork, |facts| {
+            (fact(facts, "fork")? > 0).then(|| fact(facts, "child's native call") == Some(-7))
+        }),
         Quirk::TsyncListenerAccepted => Experiment(
             || script().call("seccomp", [1, 8, 0]).call("seccomp", [1, 9, 0]).done(),
             |seen| (value(seen, 0) == Some(EFAULT)).then(|| last(seen) == Some(EFAULT)),
         ),
+        Quirk::ListenerNoCompat => Choreography(compat::observe_ioctl, |facts| {
+            match (fact(facts, "native")?, fact(facts, "by i386")?) {
+                (-2, -25) => Some(true),
+                (-2, -2) => Some(false),
+                _ => None,
+            }
+        }),
         Quirk::RecvDirtyBuffer => {
             Choreography(stages::receive_dirty, |facts| Some(fact(facts, "receive")? == 0))
         }

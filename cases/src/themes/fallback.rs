@@ -14,6 +14,7 @@ use atlas_model::{Action, Filter, bpf};
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
+const EBADF: i64 = -9;
 const FILE: &std::ffi::CStr = c"/proc/self/status";
 
 pub(crate) const CASES: &[Case] = &[
@@ -56,6 +57,13 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| facts(0, -1),
     ),
     staged(
+        "fallback::close_range",
+        "closefrom of the library: whatever errno close_range is refused with, it goes by /proc/self/fd instead.",
+        NEEDS,
+        |stage| refused(stage, 436, close_from_200),
+        |_: &Traits| facts(EBADF, EBADF),
+    ),
+    staged(
         "fallback::calls_without_one",
         "close_range and openat2 have no older call: what the filter says reaches the program.",
         NEEDS,
@@ -72,6 +80,21 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
 ];
+
+unsafe extern "C" {
+    /// closefrom(3), which the bindings do not have.
+    safe fn closefrom(lowest: i32);
+}
+
+/// What a descriptor is that the library was asked to close among others.
+fn close_from_200() -> i64 {
+    let made = sys::number(libc::SYS_dup2, [crate::script::FD_WRITE, 200, 0, 0, 0, 0]);
+    if made != 200 {
+        return -1000;
+    }
+    closefrom(200);
+    sys::number(libc::SYS_fcntl, [200, libc::F_GETFD as u64, 0, 0, 0, 0])
+}
 
 fn facts(with_enosys: i64, with_eperm: i64) -> Vec<Fact> {
     vec![is("refused with ENOSYS", with_enosys), is("refused with EPERM", with_eperm)]

@@ -3,10 +3,11 @@
 use crate::case::{case, is, staged};
 use crate::{Case, Script};
 use atlas_edge::{Stage, sys};
+use atlas_model::abi::offset;
 use atlas_model::bpf::{self, Insn};
 use atlas_model::expect::dialect;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Action, Filter};
+use atlas_model::{Abi, Action, Filter};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 
@@ -48,6 +49,19 @@ pub(crate) const CASES: &[Case] = &[
                 .done()
         },
     ),
+    case(
+        "limits::jump_heavy",
+        "A program of 4096 instructions, nearly all of them jumps, is compiled and right (CVE-2015-4700).",
+        NEEDS,
+        |abi| {
+            Script::new(abi)
+                .no_new_privs()
+                .filter(jump_heavy(abi))
+                .call("getppid", [])
+                .call("getuid", [])
+                .done()
+        },
+    ),
     staged(
         "limits::shortest_filters",
         "How many filters of one instruction fit on top of three of 4096: each counts 4 more than its converted length.",
@@ -58,6 +72,26 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
 ];
+
+/// Jumps whose compiled length depends on how far they reach, which depends on the length of others: the
+/// compiler has to go over them until nothing moves any more (arch/x86/net/bpf_jit_comp.c
+/// bpf_int_jit_compile). All of them are taken or not by the number alone, and lead to the end.
+fn jump_heavy(abi: Abi) -> Vec<Insn> {
+    let number = crate::script::number(abi, "getppid");
+    let mut filter = vec![bpf::ld(offset::NR)];
+    while filter.len() < bpf::MAX_INSNS - 3 {
+        let left = bpf::MAX_INSNS - 3 - filter.len();
+        let far = left.min(120) as u8;
+        match filter.len() % 4 {
+            0 => filter.push(bpf::jgt(number + 100_000, far, 0)),
+            1 => filter.push(bpf::jeq(u32::MAX - left as u32, far, 0)),
+            2 => filter.push(bpf::jset(0x8000_0000, far, 0)),
+            _ => filter.push(bpf::ja(0)),
+        }
+    }
+    filter.extend([bpf::jeq(number, 0, 1), bpf::ret(Action::Errno(7)), bpf::ret(Action::Allow)]);
+    filter
+}
 
 /// As the model counts.
 fn shortest_that_fit(traits: &Traits) -> i64 {

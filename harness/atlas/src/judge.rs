@@ -1,5 +1,6 @@
 //! Observation held against expectation.
 
+use crate::bugs;
 use crate::results::{CaseResult, Jit, ProbeKind, ProbeResult, Timeline, Verdict};
 use atlas_cases::probes::ProbeBody;
 use atlas_cases::{Body, Case, Probe, Subject, facts_text};
@@ -86,6 +87,12 @@ pub fn probe_result(probe: &Probe, series: Series, present: Option<bool>, eviden
         Some(_) => Timeline::Missing,
     };
     let advice = crate::advice::of(probe.subject);
+    let finding = match probe.subject {
+        Subject::Feature(_) => None,
+        Subject::Quirk(quirk) => bugs::finding(quirk),
+    };
+    let evidence =
+        if kind == ProbeKind::Bug { format!("{}: {evidence}", bugs::answer(present)) } else { evidence };
     ProbeResult {
         feature: probe.subject.name().into(),
         kind,
@@ -94,7 +101,7 @@ pub fn probe_result(probe: &Probe, series: Series, present: Option<bool>, eviden
         mainline,
         about: about.into(),
         instead: advice.instead.into(),
-        advice: advice.advice.into(),
+        advice: finding.map_or_else(|| advice.advice.into(), |path| format!("{} See {path}.", advice.advice)),
         evidence,
     }
 }
@@ -125,6 +132,8 @@ pub struct Work<'a> {
     pub abi: Abi,
     prepared: Prepared,
     quirks: Vec<Quirk>,
+    /// The bugs that would be seen here if the kernel had them.
+    fixed: Vec<Quirk>,
 }
 
 /// What a case asks for, and what must be seen.
@@ -145,26 +154,24 @@ impl<'a> Work<'a> {
     /// Works out what must be seen.
     #[must_use]
     pub fn prepare(case: &'a Case, abi: Abi, traits: &Traits) -> Self {
-        let (prepared, quirks) = match case.body {
-            Body::Experiment(make) => {
-                let experiment = make(abi);
-                let expectation = expect::expect(&experiment, traits);
-                let quirks = leans_on(&experiment, traits);
-                (Prepared::Experiment(experiment, expectation), quirks)
-            }
-            Body::Given(experiment) => {
-                let expectation = expect::expect(experiment, traits);
-                let quirks = leans_on(experiment, traits);
-                (Prepared::Experiment(experiment.clone(), expectation), quirks)
-            }
+        let of_experiment = |experiment: Experiment| {
+            let expectation = expect::expect(&experiment, traits);
+            let quirks = leans_on(&experiment, traits);
+            let fixed = bugs::fixed(traits, |with| expect::expect(&experiment, with) != expectation);
+            (Prepared::Experiment(experiment, expectation), quirks, fixed)
+        };
+        let (prepared, quirks, fixed) = match case.body {
+            Body::Experiment(make) => of_experiment(make(abi)),
+            Body::Given(experiment) => of_experiment(experiment.clone()),
             Body::Choreography { expect, .. } => {
                 let facts = expect(traits);
                 let changes = |quirk: &Quirk| expect(&traits.without(*quirk)) != facts;
                 let quirks = traits.quirks.iter().copied().filter(changes).collect();
-                (Prepared::Choreography(facts), quirks)
+                let fixed = bugs::fixed(traits, |with| expect(with) != facts);
+                (Prepared::Choreography(facts), quirks, fixed)
             }
         };
-        Self { case, abi, prepared, quirks }
+        Self { case, abi, prepared, quirks, fixed }
     }
 
     /// What it asks for, and what must be seen.
@@ -253,8 +260,8 @@ impl<'a> Work<'a> {
         let hung = matches!(outcome, Outcome::Observed(seen) if seen.tasks.iter().any(|task| task.end == End::TimedOut));
         let bug = self.quirks.iter().any(|quirk| quirk.info().kind == Kind::Bug);
         let (verdict, note) = match (texts.differences.is_empty(), bug) {
-            (true, true) => (Verdict::KnownBug, explained(&self.quirks)),
-            (true, false) => (Verdict::Conforms, explained(&self.quirks)),
+            (true, true) => (Verdict::KnownBug, bugs::explained(&self.quirks, &self.fixed)),
+            (true, false) => (Verdict::Conforms, bugs::explained(&self.quirks, &self.fixed)),
             (false, _) if hung => (Verdict::Hung, texts.differences.join("\n")),
             (false, _) => (Verdict::Deviates, texts.differences.join("\n")),
         };
@@ -278,14 +285,6 @@ impl<'a> Work<'a> {
             ),
         }
     }
-}
-
-fn explained(quirks: &[Quirk]) -> String {
-    let sentence = |quirk: &Quirk| {
-        let info = quirk.info();
-        format!("{} ({}): {}", info.name, info.span(), info.about)
-    };
-    quirks.iter().map(sentence).collect::<Vec<_>>().join("\n")
 }
 
 /// One line a step, then one a task, then one a change in the world where it was watched.

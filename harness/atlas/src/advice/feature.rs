@@ -48,6 +48,35 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
             "The build decides: filters are always interpreted, or always compiled (CONFIG_BPF_JIT_ALWAYS_ON).",
             "Measure what a filter costs on the kernels you ship to, since it cannot be switched there.",
         ),
+        Feature::Landlock => (
+            "The calls give ENOSYS, or EOPNOTSUPP where the boot left it out, and files are judged by their modes alone.",
+            "Ask for its version first, and keep a filter that is enough without it.",
+        ),
+        Feature::MemoryControl => (
+            "No control group counts memory in the second version, as the build or cgroup_disable= says.",
+            "Bound memory by RLIMIT_AS where no control group does.",
+        ),
+        Feature::FilterMemoryCharged => (
+            "The memory of filters is charged to nobody, and a sandbox may take much of it unseen.",
+            "Bound the number of processes of a sandbox there, since each may hold a chain of long filters.",
+        ),
+        Feature::EntrySysenter => (
+            "The instruction is SIGILL in 32-bit programs, as AMD has it, or the build has no i386 calls.",
+            "Judge i386 calls by arch and number, and never by an address, which may lie in the vDSO.",
+        ),
+        Feature::EntrySyscall32 => (
+            "The instruction is SIGILL in 32-bit programs, as Intel has it, or the build has no i386 calls.",
+            "Check the arch in filters even where int 0x80 is not to be had: this is a way around it.",
+        ),
+        // vsyscall=: Documentation/admin-guide/kernel-parameters.txt.
+        Feature::VsyscallPage => (
+            "A program that calls the page dies of SIGSEGV, whatever its filter says.",
+            "Judge gettimeofday, time and getcpu in filters even though C libraries never make these calls.",
+        ),
+        Feature::VsyscallReadable => (
+            "Reading the page is SIGSEGV, so that its code is no help to an exploit.",
+            "Boot with vsyscall=none or xonly unless a program has to read the page to rewrite it.",
+        ),
         Feature::SeccompSyscall => (
             "seccomp(2) gives ENOSYS, and prctl(2) attaches filters without flags.",
             "Fall back to prctl(2) where the filter needs no flag, and stop where it does.",

@@ -5,6 +5,10 @@ use atlas_model::traits::Quirk;
 /// What a kernel without the quirk does, and what to do.
 pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
     match quirk {
+        Quirk::VsyscallKills => (
+            "Filters judge a call of the vsyscall page by its number, as they judge others.",
+            "Run no program there that was linked against a C library which calls the vsyscall page.",
+        ),
         Quirk::XorRefused => (
             "The checker takes BPF_XOR as it takes other arithmetic.",
             "Write (a | b) - (a & b) for an exclusive or in filters that must be accepted there.",
@@ -57,9 +61,21 @@ pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
             "An unknown action ends the whole process.",
             "Return known actions only, and ask by SECCOMP_GET_ACTION_AVAIL for those newer than your oldest kernel.",
         ),
+        Quirk::FilterMitigates => (
+            "Mitigations of speculation stay as they were, unless the boot asks for them (spec_store_bypass_disable=seccomp).",
+            "Give SPEC_ALLOW there if no untrusted code runs behind the filter, for the mitigation costs time.",
+        ),
+        Quirk::ForkLeaksArch => (
+            "A child's native call is judged by the native arch, however its maker forked.",
+            "Kill calls by the arch of i386 in filters, so that no i386 fork is made.",
+        ),
         Quirk::TsyncListenerAccepted => (
             "The two flags together give EINVAL, unless TSYNC_ESRCH is there and given as well.",
             "Never give both flags without TSYNC_ESRCH, and attach listeners before the first thread starts.",
+        ),
+        Quirk::ListenerNoCompat => (
+            "A 32-bit task's ioctl does what a 64-bit task's does, since the structures are the same.",
+            "Run a 64-bit supervisor there, also for 32-bit programs.",
         ),
         Quirk::RecvDirtyBuffer => (
             "NOTIF_RECV refuses a buffer that is not zero with EINVAL.",

@@ -90,12 +90,19 @@ features! {
     IoUring "io-uring" (5, 6) "io_uring opens files; the build and a sysctl decide whether it may." "io_uring(7), io_uring/openclose.c";
     SyscallUserDispatch "syscall-user-dispatch" (5, 11) "PR_SET_SYSCALL_USER_DISPATCH sends a program's calls back to it." "PR_SET_SYSCALL_USER_DISPATCH(2const)";
     UprobeEvents "uprobe-events" (4, 17) "perf_event_open(2) makes uprobes and uretprobes; needs CONFIG_UPROBE_EVENTS." "perf_event_open(2), kernel/events/core.c perf_uprobe";
+    Landlock "landlock" (5, 13) "Landlock, by which a program restricts its own access to files; the build and the boot decide." "landlock(7)";
+    MemoryControl "memory-control" (4, 5) "Control groups of the second version that count memory; the build and the boot decide." "cgroups(7), Documentation/admin-guide/cgroup-v2.rst";
+    FilterMemoryCharged "filter-memory-charged" (5, 11) "The memory of filters is charged to the control group of who attaches them." "kernel/bpf/core.c bpf_prog_alloc_no_stats";
+    EntrySysenter "entry-sysenter" (2, 6) "32-bit programs make i386 calls by sysenter; the processor decides." "arch/x86/entry/entry_64_compat.S entry_SYSENTER_compat";
+    EntrySyscall32 "entry-syscall32" (2, 6) "32-bit programs make i386 calls by syscall; the processor decides." "arch/x86/entry/entry_64_compat.S entry_SYSCALL_compat";
+    VsyscallPage "vsyscall-page" (2, 6) "The vsyscall page can be called; with vsyscall=none SIGSEGV." "Documentation/admin-guide/kernel-parameters.txt, arch/x86/entry/vsyscall/vsyscall_64.c";
+    VsyscallReadable "vsyscall-readable" (2, 6) "The vsyscall page can be read, as under vsyscall=emulate; else SIGSEGV." "Documentation/admin-guide/kernel-parameters.txt";
     AbiI386 "abi-i386" (2, 6) "i386 calls by int 0x80; without them SIGSEGV." "arch/x86/Kconfig IA32_EMULATION";
     AbiX32 "abi-x32" (3, 4) "x32 calls; without them ENOSYS." "arch/x86/Kconfig X86_X32_ABI";
 }
 
 impl Feature {
-    /// Whether the build configuration decides, so that its absence says nothing of the release.
+    /// Whether the build configuration, the boot or the processor decides, so that its absence says nothing of the release.
     #[must_use]
     pub fn decided_by_build(self) -> bool {
         matches!(
@@ -106,6 +113,13 @@ impl Feature {
                 | Self::JitHarden
                 | Self::UprobeEvents
                 | Self::IoUring
+                | Self::Landlock
+                | Self::MemoryControl
+                | Self::FilterMemoryCharged
+                | Self::EntrySysenter
+                | Self::EntrySyscall32
+                | Self::VsyscallPage
+                | Self::VsyscallReadable
         )
     }
 

@@ -80,6 +80,7 @@ macro_rules! quirks {
 }
 
 quirks! {
+    VsyscallKills "vsyscall-kills" Change _ (3, 6) "A call of the vsyscall page in any seccomp mode ends in SIGKILL, whatever filters say." "arch/x86/kernel/vsyscall_64.c emulate_vsyscall";
     XorRefused "xor-refused" Change _ (3, 10) "The checker refuses BPF_XOR." "net/core/filter.c sk_chk_filter, kernel/seccomp.c seccomp_check_filter";
     ReciprocalDivision "reciprocal-division" Bug _ (3, 13) "Division by a constant goes through a reciprocal and is wrong for some divisors; by 1 it gives 0." "net/core/filter.c reciprocal_divide";
     ChainCountsClassic "chain-counts-classic" Change _ (3, 15) "The limit of a chain counts classic instructions." "kernel/seccomp.c seccomp_attach_filter";
@@ -93,7 +94,10 @@ quirks! {
     TraceNoRecheck "trace-no-recheck" Bug _ (4, 8) "A call that a tracer has rewritten is not judged again (CVE-2019-2054)." "kernel/seccomp.c __seccomp_filter, seccomp(2)";
     ActionHighBitIgnored "action-high-bit-ignored" Change _ (4, 14) "The highest bit of a filter's result is ignored, and the rest compared unsigned." "kernel/seccomp.c seccomp_run_filters";
     UnknownActionKillsThread "unknown-action-kills-thread" Change _ (5, 10) "An unknown action ends the thread; later kernels end the process." "kernel/seccomp.c __seccomp_filter";
+    FilterMitigates "filter-mitigates" Change (4, 17) (5, 16) "A filter without SPEC_ALLOW forces the mitigation of speculative store bypass on its task." "kernel/seccomp.c seccomp_assign_mode, Documentation/userspace-api/spec_ctrl.rst";
+    ForkLeaksArch "fork-leaks-arch" Bug _ (4, 0) "The child of an i386 fork makes its next native call under the arch of i386 (CVE-2015-2830)." "arch/x86/kernel/entry_64.S int_ret_from_sys_call, arch/x86/include/asm/syscall.h syscall_get_arch";
     TsyncListenerAccepted "tsync-listener-accepted" Bug (5, 0) (5, 2) "TSYNC and NEW_LISTENER go together although their results cannot be told apart." "kernel/seccomp.c seccomp_set_mode_filter";
+    ListenerNoCompat "listener-no-compat" Bug (5, 0) (5, 7) "A listener answers every ioctl of a 32-bit task with ENOTTY." "kernel/seccomp.c seccomp_notify_ops";
     RecvDirtyBuffer "recv-dirty-buffer" Change (5, 0) (5, 5) "NOTIF_RECV accepts a buffer that is not zero." "kernel/seccomp.c seccomp_notify_recv";
     NotifNewestFirst "notif-newest-first" Change (5, 0) (5, 19) "Waiting notifications are received newest first." "kernel/seccomp.c seccomp_do_user_notification";
     ZombieHoldsFilter "zombie-holds-filter" Change _ (6, 11) "A zombie keeps its filters until it is reaped; a listener sees no hang-up before." "kernel/exit.c, kernel/seccomp.c seccomp_filter_release";
