@@ -1,17 +1,16 @@
 //! `cargo bench -p atlas-benches --bench host`: what filters cost on this machine's own kernel, in time.
 //!
-//! The filters are attached to a thread each, so that the measuring process stays as it is. Nothing is
-//! changed on the host: its JIT is measured as it is set.
+//! The filters are attached to a thread each, so that the measuring process stays as it is. The JIT is
+//! measured as it is set, and the other way where it can be switched; it is put back, come what may.
 
+use atlas_benches::jit::{SWITCH, Switched, position};
 use atlas_edge::sys;
 use atlas_model::Filter;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use seccomp_atlas::bench::{compilers, filters};
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Where the JIT is switched.
-const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
 /// The time that so many calls of getppid(2) take behind filters.
 fn time(filters: &[Filter], calls: u64) -> Duration {
@@ -33,25 +32,8 @@ fn time(filters: &[Filter], calls: u64) -> Duration {
     measured.expect("the measuring thread ends")
 }
 
-/// What can be said of the host's JIT, and of who may switch it.
-fn jit() -> String {
-    let may_switch = std::fs::OpenOptions::new().write(true).open(JIT).is_ok();
-    let setting = match std::fs::read_to_string(JIT).map(|text| text.trim().to_owned()) {
-        Ok(value) if value == "0" => "filters are interpreted (bpf_jit_enable is 0)".to_owned(),
-        Ok(value) => format!("filters are compiled (bpf_jit_enable is {value})"),
-        Err(error) => format!("whether filters are compiled is not known ({JIT}: {error})"),
-    };
-    let switch = if may_switch {
-        "It is measured as it is set; a kernel built with CONFIG_BPF_JIT_ALWAYS_ON refuses 0"
-    } else {
-        "It cannot be switched from here, so there is one setting only; the guests of `--bench guest` have both"
-    };
-    format!("host: {setting}. {switch}.")
-}
-
-fn host(criterion: &mut Criterion) {
-    println!("{}", jit());
-    let mut group = criterion.benchmark_group("host");
+fn leg(criterion: &mut Criterion, name: &str) {
+    let mut group = criterion.benchmark_group(name);
     let mut measure = |name: String, filters: Vec<Filter>| {
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter_custom(|calls| time(&filters, calls));
@@ -79,6 +61,32 @@ fn host(criterion: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+/// The host's JIT as it is set, and then the other way where the kernel can be switched, which is put back.
+/// Says what cannot be had, and why.
+fn host(criterion: &mut Criterion) {
+    let path = Path::new(SWITCH);
+    let now = match position(path) {
+        Ok(now) => now,
+        Err(error) => {
+            println!(
+                "host: whether filters are compiled is not known ({SWITCH}: {error}): measured as it is"
+            );
+            return leg(criterion, "host/jit_unknown");
+        }
+    };
+    let (is, other, wanted) = if now == "0" { ("off", "on", "1") } else { ("on", "off", "0") };
+    println!("host: the JIT is {is} (bpf_jit_enable is {now})");
+    leg(criterion, &format!("host/jit_{is}"));
+    match Switched::to(path, wanted) {
+        Ok(_switched) => leg(criterion, &format!("host/jit_{other}")),
+        Err(error) => println!(
+            "host: this machine cannot switch its JIT {other} from here ({error}): JIT {is} is all that was measured. \
+             Switching takes root, and a kernel built without CONFIG_BPF_JIT_ALWAYS_ON; the guests of \
+             `--bench guest` have both settings"
+        ),
+    }
 }
 
 criterion_group! {

@@ -65,6 +65,10 @@ pub fn in_words(seen: &Mitigation) -> String {
     if seen.note.is_empty() && (seen.vulnerability == "Not affected" || seen.store_bypass == [0, 0]) {
         return format!("not vulnerable, so there is nothing to switch ({})", seen.vulnerability);
     }
+    if seen.note.starts_with("no boot") {
+        // The whole of it has paths of this machine and lines of the console.
+        return "no boot: the JSON says why".into();
+    }
     if !seen.note.is_empty() {
         return seen.note.clone();
     }
