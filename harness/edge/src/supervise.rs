@@ -240,19 +240,21 @@ fn note_thread_ends(known: &mut [Known]) {
             .fold(0_u32, |sum, other| sum.wrapping_add(board().beats(other as u8)));
         match known[task].cleared {
             None => known[task].cleared = Some(beats),
-            Some(then) if then != beats && has_left(known[known[task].leader].tid, known[task].tid) => {
-                known[task].end = Some(End::ThreadGone);
-            }
+            Some(then) if then != beats && has_left(known, task) => known[task].end = Some(End::ThreadGone),
             Some(_) => {}
         }
     }
 }
 
 /// Whether a thread whose word was cleared has left its process as well. In between TSYNC still looks at
-/// it (kernel/seccomp.c seccomp_can_sync_threads, before 6.11). A leader stays, as a zombie.
-fn has_left(process: i32, thread: i32) -> bool {
+/// it (kernel/seccomp.c seccomp_can_sync_threads, before 6.11). A leader stays, as a zombie, unless another
+/// thread has executed an image and has its id now (fs/exec.c de_thread).
+fn has_left(known: &[Known], task: usize) -> bool {
+    let (process, thread) = (known[known[task].leader].tid, known[task].tid);
     let Some(stat) = sys::read_file(&format!("/proc/{process}/task/{thread}/stat")) else { return true };
-    process == thread && stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    let is_zombie = || stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+    let has_its_id = |other: usize| other != task && tid_word(other as u8).load(SeqCst) == thread;
+    process == thread && (is_zombie() || (0..known.len()).any(has_its_id))
 }
 
 fn read(known: &[Known], steps: usize, late: Option<usize>) -> Observation {
