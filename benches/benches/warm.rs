@@ -59,7 +59,7 @@ fn run(kernels: &[Kernel], guests: &Guests) {
         shard: None,
         jit: JitChoice::Both,
         guests: guests.clone(),
-        jobs: 2 * std::thread::available_parallelism().map_or(1, usize::from),
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
         limit: Duration::from_secs(10),
         repeat: 1,
         done: BTreeSet::new(),

@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// JIT settings to run with
     #[arg(long, value_enum, default_value_t)]
     jit: JitChoice,
-    /// How many guests run at once [default: two a processor, bounded by memory]
+    /// How many guests run at once [default: one a processor, bounded by memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// What runs the guests

@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
-    /// How many guests run at once [default: two a processor, bounded by memory]
+    /// How many guests run at once [default: one a processor, bounded by memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write the JSON report to a file, or to standard output with -
@@ -248,7 +248,7 @@ fn earlier(directory: &Path, repeat: u32) -> Result<(Done, Vec<Event>), Failure>
     Ok((done.collect(), events))
 }
 
-/// Two guests a processor, as far as memory goes: each waits a good part of its time.
+/// A guest a processor, as far as memory goes: two on one keep each other's code out of its caches.
 pub(super) fn default_jobs() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -256,5 +256,5 @@ pub(super) fn default_jobs() -> usize {
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
     let fit = available.map_or(processors, |kib| (kib / 1024 / GUEST_MEMORY) as usize);
-    (2 * processors).min(fit).max(1)
+    processors.min(fit).max(1)
 }
