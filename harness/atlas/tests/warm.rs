@@ -77,7 +77,8 @@ fn in_shared_memory() -> Vec<String> {
 
 fn output(command: &mut Command, status: i32) -> Output {
     let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert_eq!(output.status.code(), Some(status), "{}\n{}", said[0], said[1]);
     output
 }
 
@@ -104,7 +105,7 @@ fn verdicts(report: &Report) -> BTreeMap<String, String> {
 fn clones_give_the_verdicts_that_boots_give() {
     let place = Place::new();
     let mut found = [&["--cold"][..], &[], &[]].map(|how| {
-        let arguments = [how, &["--quiet", "--jit", "on"]].concat();
+        let arguments = [how, &["--quiet", "--jit", "on", "--limit", "60"]].concat();
         output(&mut place.run(&arguments), 0);
         let there = place.templates().len();
         assert_eq!(there, usize::from(how.is_empty()), "templates after {how:?}");

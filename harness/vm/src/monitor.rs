@@ -48,28 +48,28 @@ impl Monitor {
     pub(crate) fn begin(line: UnixStream, limit: Duration) -> Result<Self, MonitorError> {
         let mut monitor = Self { line: BufReader::new(line), deadline: Instant::now() + limit };
         monitor.read("greeting")?;
-        monitor.ask("qmp_capabilities", json!({}))?;
+        monitor.ask("qmp_capabilities", &json!({}))?;
         // What lies in shared memory is in the file already; the end of a transfer is told, not asked for.
         let capabilities = ["x-ignore-shared", "events"];
         let on = capabilities.map(|capability| json!({ "capability": capability, "state": true }));
-        monitor.ask("migrate-set-capabilities", json!({ "capabilities": on }))?;
+        monitor.ask("migrate-set-capabilities", &json!({ "capabilities": on }))?;
         Ok(monitor)
     }
 
     /// Stops the guest and writes its state, but for the memory, which is in its file.
     pub(crate) fn save(&mut self, state: &File) -> Result<(), MonitorError> {
-        self.ask("stop", json!({}))?;
+        self.ask("stop", &json!({}))?;
         self.hand_over(state)?;
-        self.ask("migrate", json!({ "uri": format!("fd:{STATE}") }))?;
+        self.ask("migrate", &json!({ "uri": format!("fd:{STATE}") }))?;
         self.transferred("migrate")
     }
 
     /// Reads a state and lets the guest go on.
     pub(crate) fn restore(&mut self, state: &File) -> Result<(), MonitorError> {
         self.hand_over(state)?;
-        self.ask("migrate-incoming", json!({ "uri": format!("fd:{STATE}") }))?;
+        self.ask("migrate-incoming", &json!({ "uri": format!("fd:{STATE}") }))?;
         self.transferred("migrate-incoming")?;
-        self.ask("cont", json!({})).map(|_| ())
+        self.ask("cont", &json!({})).map(|_| ())
     }
 
     fn hand_over(&mut self, state: &File) -> Result<(), MonitorError> {
@@ -85,7 +85,7 @@ impl Monitor {
         self.answer("getfd").map(|_| ())
     }
 
-    fn ask(&mut self, command: &'static str, arguments: Value) -> Result<Value, MonitorError> {
+    fn ask(&mut self, command: &'static str, arguments: &Value) -> Result<Value, MonitorError> {
         let line = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
         let sent = self.line.get_mut().write_all(line.as_bytes());
         sent.map_err(|source| MonitorError::Line { command, source })?;
