@@ -168,15 +168,15 @@ fn nothing_is_left_after_success_failure_and_interruption() {
             }
         }
         // What a killed run left half-made goes when the next template is made.
-        output(&mut place.atlas().args(["kernels", "warm", "--accel", "tcg", "--kernel", &place.kernel]), 0);
+        output(place.atlas().args(["kernels", "warm", "--accel", "tcg", "--kernel", &place.kernel]), 0);
         place.assert_nothing_left(&shared);
         assert_eq!(place.templates().len(), 1);
     }
     output(&mut place.run(&["--case", "errno::value"]), 0);
     output(&mut place.run(&["--faults", "--case", "fault::panic"]), 1);
     place.assert_nothing_left(&shared);
-    let listed = output(&mut place.atlas().args(["kernels", "list"]), 0);
+    let listed = output(place.atlas().args(["kernels", "list"]), 0);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("templates: 1, "), "{listed:?}");
-    output(&mut place.atlas().args(["kernels", "warm", "--drop"]), 0);
+    output(place.atlas().args(["kernels", "warm", "--drop"]), 0);
     assert_eq!(place.templates(), Vec::<String>::new());
 }
