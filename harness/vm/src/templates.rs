@@ -4,7 +4,7 @@
 //! state of its machine, and what it was made of. A clone has its own pages where it writes, its own
 //! window, clock and entropy; a template is never written again.
 //!
-//! A directory under the root holds one template and is named by its [`key`]. It is made aside and
+//! A directory under the root holds one template and is named by its key. It is made aside and
 //! renamed, so that it is whole or not there; whoever comes second finds it and drops his own.
 
 mod key;
