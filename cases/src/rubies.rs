@@ -59,7 +59,7 @@ pub const HOSTILE: &[(&str, &str)] = &[
     ("a = []; loop { a << 'x' * 10_000 }", "limit memory"),
     ("[1] * (1 << 40)", "raises ArgumentError"),
     ("h = {}; i = 0; loop { h[i += 1] = 'x' * 1000 }", "limit memory"),
-    ("i = 0; loop { \"#{i += 1}#{'x' * 1000}\".to_sym }", "limit memory"),
+    ("i = 0; loop { \"#{i += 1}#{'x' * 10_000}\".to_sym }", "limit memory"),
     ("2 ** (1 << 40)", "limit memory"),
     (
         "begin; a = []; loop { a << 'x' * 10_000 }; rescue NoMemoryError; a = nil; :rescued; end",
@@ -67,7 +67,7 @@ pub const HOSTILE: &[(&str, &str)] = &[
     ),
     ("loop { puts 'flood' * 100 }", "limit output"),
     ("print 'x' * 70_000", "limit output"),
-    ("1000.times { print 'x' }; :quiet", "value :quiet"),
+    ("200.times { print 'x' }; :quiet", "value :quiet"),
     ("class Object; def inspect = loop {}; end; Object.new", "limit instructions"),
     ("class Object; def inspect = 1; end; Object.new.inspect + 1", "value 2"),
     ("class E < StandardError; def message = raise(self); end; raise E", "raises E"),

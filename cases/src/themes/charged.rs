@@ -71,9 +71,9 @@ pub(crate) fn observe_mitigated(stage: &Stage) {
     speculation(stage, 0);
 }
 
-/// How many children attach filters at once, and how many each: what is charged is charged in steps of
-/// some hundred kB, which their sum must be well above.
-const CHILDREN: i64 = 16;
+/// How many children attach filters at once, and how many each: what is charged is charged in steps of 64
+/// pages (include/linux/memcontrol.h MEMCG_CHARGE_BATCH), which their sum of a MiB is well above.
+const CHILDREN: i64 = 6;
 const EACH: i64 = 3;
 
 /// A control group of our own, in a hierarchy mounted for it.

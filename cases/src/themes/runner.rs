@@ -178,10 +178,10 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "runner::nothing_left",
-        "After a hundred evaluations there is no process and no descriptor more than before.",
+        "After twenty evaluations there is no process and no descriptor more than before.",
         FILTER,
         observe_left,
-        |_| vec![is("evaluations that gave 2", 100), is("descriptors more", 0), is("children", 0)],
+        |_| vec![is("evaluations that gave 2", 20), is("descriptors more", 0), is("children", 0)],
     ),
 ];
 
@@ -332,7 +332,7 @@ fn observe_left(stage: &Stage) {
     let mut good = 0;
     match sandbox(Policy::Strict) {
         Ok(mut sandbox) => {
-            good = (0..100)
+            good = (0..20)
                 .filter(|_| sandbox.eval("1 + 1").is_ok_and(|outcome| outcome.value() == Some("2")))
                 .count();
         }

@@ -97,10 +97,17 @@ impl Board {
         }
     }
 
-    /// Sleeps until the first task waits at the gate, or the time is over.
-    pub fn await_arrival(&'static self, deadline: Instant) {
-        while self.gate.load(SeqCst) != 1 && Instant::now() < deadline {
-            sys::sleep_while(&self.gate, 0, Some(deadline.saturating_duration_since(Instant::now())));
+    /// Sleeps until the first task waits at the gate, which it says, or the time is over.
+    pub fn await_arrival(&'static self, deadline: Instant) -> bool {
+        loop {
+            match self.gate.load(SeqCst) {
+                1 => return true,
+                _ if Instant::now() >= deadline => return false,
+                _ => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    sys::sleep_while(&self.gate, 0, Some(left));
+                }
+            }
         }
     }
 

@@ -89,8 +89,8 @@ fn follow(
     }
     known[0].tid = tid as i32;
     if gated(experiment) {
-        board().await_arrival(deadline);
-        if let Some(watched) = &mut watched {
+        let ready = board().await_arrival(deadline);
+        if let Some(watched) = watched.as_mut().filter(|_| ready) {
             watched.before(known[0].tid);
         }
         let seized = if experiment.tracer { tracer::seize(known[0].tid) } else { Ok(()) };

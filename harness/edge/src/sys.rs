@@ -265,6 +265,20 @@ pub(crate) fn waiting_bytes(pipe: &std::fs::File) -> u32 {
     bytes.max(0) as u32
 }
 
+/// A process's soft and hard limit of a resource (prlimit(2)).
+pub(crate) fn limit(pid: i32, resource: libc::__rlimit_resource_t) -> Option<(u64, u64)> {
+    let mut limit = [0_u64; 2];
+    let [resource, room] = [u64::from(resource), (&raw mut limit) as u64];
+    // SAFETY: the two words live until the call returns.
+    let result = unsafe { raw(libc::SYS_prlimit64, [pid as u64, resource, 0, room, 0, 0]) };
+    (result == 0).then_some(limit.into())
+}
+
+/// A task's niceness; the raw call gives 20 less it, so that no value is taken for an error (getpriority(2)).
+pub(crate) fn nice(tid: i32) -> i32 {
+    20 - number(libc::SYS_getpriority, [u64::from(libc::PRIO_PROCESS), tid as u64, 0, 0, 0, 0]) as i32
+}
+
 /// Blocks SIGCHLD, so that [`wait_for_child_signal`] does not miss one.
 pub fn hold_child_signals() {
     let set: u64 = 1 << (libc::SIGCHLD - 1);

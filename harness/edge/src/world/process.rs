@@ -1,6 +1,7 @@
 //! What a task has, as `/proc` shows it (proc_pid_*(5)).
 
 use super::link;
+use crate::sys;
 use atlas_model::experiment::layout;
 use atlas_model::world::{Holdings, Open, Place, Protection, Resource};
 use std::collections::BTreeMap;
@@ -16,8 +17,8 @@ pub(super) fn holdings(tid: i32) -> Option<Holdings> {
         place: Place { directory: link(&root.join("cwd")).unwrap_or_default(), umask: umask(&status) },
         descriptors: descriptors(&root.join("fd")),
         pages: pages(&read("maps")),
-        limits: limits(&read("limits")),
-        nice: nice(&read("stat")),
+        limits: limits(tid),
+        nice: sys::nice(tid),
         personality: u32::from_str_radix(read("personality").trim(), 16).unwrap_or_default(),
         users: users(&status),
     })
@@ -79,23 +80,10 @@ fn pages(maps: &str) -> BTreeMap<u32, Protection> {
     pages
 }
 
-fn limits(text: &str) -> BTreeMap<Resource, (u64, u64)> {
-    let limit = |name: &str| {
-        let mut numbers = line(text, name)?.split_whitespace();
-        let mut next = || match numbers.next()? {
-            "unlimited" => Some(u64::MAX),
-            number => number.parse().ok(),
-        };
-        Some((next()?, next()?))
-    };
-    let names = [(Resource::Stack, "Max stack size"), (Resource::Files, "Max open files")];
-    names.into_iter().filter_map(|(resource, name)| Some((resource, limit(name)?))).collect()
-}
-
-/// The nineteenth field. The second, in parentheses, may hold blanks.
-fn nice(stat: &str) -> i32 {
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    fields.split_whitespace().nth(16).and_then(|nice| nice.parse().ok()).unwrap_or_default()
+/// Soft and hard limits, and none of a task that is gone.
+fn limits(tid: i32) -> BTreeMap<Resource, (u64, u64)> {
+    let names = [(Resource::Stack, libc::RLIMIT_STACK), (Resource::Files, libc::RLIMIT_NOFILE)];
+    names.into_iter().filter_map(|(resource, which)| Some((resource, sys::limit(tid, which)?))).collect()
 }
 
 #[cfg(test)]
@@ -111,11 +99,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_and_niceness_are_those_of_proc() {
+        let me = std::process::id() as i32;
+        let text = fs::read_to_string("/proc/self/limits").unwrap();
+        let line = line(&text, "Max open files").unwrap();
+        let (soft, hard) = limits(me)[&Resource::Files];
+        let shown = |limit: u64| if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() };
+        let shown = format!("{} {}", shown(soft), shown(hard));
+        assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>().join(" "), shown);
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1;
+        assert_eq!(fields.split_whitespace().nth(16).unwrap(), sys::nice(me).to_string());
+    }
+
+    #[test]
     fn fields_are_found_in_the_texts_of_proc() {
-        let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 20 -5 1 0";
-        assert_eq!(nice(stat), -5);
-        let text = "Max stack size             8388608              unlimited            bytes     \n";
-        assert_eq!(limits(text)[&Resource::Stack], (8_388_608, u64::MAX));
         let status = "Name:\tx\nUmask:\t0077\nUid:\t1\t2\t3\t4\n";
         assert_eq!((umask(status), users(status)), (Some(0o077), [1, 2, 3]));
         assert_eq!(umask("Name:\tx\n"), None);
