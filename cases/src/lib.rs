@@ -16,6 +16,7 @@ pub mod probes;
 pub(crate) mod program32;
 pub mod rubies;
 mod script;
+mod sigsys;
 pub mod themes;
 mod tracee;
 mod waiting;

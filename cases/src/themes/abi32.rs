@@ -15,27 +15,33 @@ const SYSENTER: &[Feature] = &[Feature::ModeFilter, Entry::Sysenter.needs()];
 const SYSCALL: &[Feature] = &[Feature::ModeFilter, Entry::Syscall.needs()];
 const SIGSYS: i64 = 1031;
 
+macro_rules! entry {
+    ($name:literal, $about:literal, $needs:ident, $entry:ident, $address:literal) => {
+        staged($name, $about, $needs, |stage| observe(stage, Entry::$entry), |_: &Traits| facts($address))
+    };
+}
+
 pub(crate) const CASES: &[Case] = &[
-    staged(
+    entry!(
         "abi::int80_of_32_bit_code",
         "A 32-bit program's int 0x80 carries AUDIT_ARCH_I386, i386's number, and the address behind it.",
         INT80,
-        |stage| observe(stage, Entry::Int80),
-        |_: &Traits| facts(7),
+        Int80,
+        7
     ),
-    staged(
+    entry!(
         "abi::sysenter",
         "So does sysenter from 32-bit code, but for the address: it lies in the vDSO, not in the program.",
         SYSENTER,
-        |stage| observe(stage, Entry::Sysenter),
-        |_: &Traits| facts(8),
+        Sysenter,
+        8
     ),
-    staged(
+    entry!(
         "abi::syscall_of_32_bit_code",
         "And so does the syscall instruction in 32-bit code: by its arch it is no native call.",
         SYSCALL,
-        |stage| observe(stage, Entry::Syscall),
-        |_: &Traits| facts(8),
+        Syscall,
+        8
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! Ways into the kernel, and what seccomp does not see of them.
 
 use crate::case::{is, staged};
-use crate::{Case, Script, waiting};
+use crate::{Case, Script, sigsys, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
@@ -71,7 +71,7 @@ fn refuse(numbers: &[u32]) -> Vec<atlas_model::Insn> {
 static SELECTOR: AtomicU8 = AtomicU8::new(0);
 static CODE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
-extern "C" fn dispatched(_: i32, info: *const libc::siginfo_t, _: usize) {
+extern "C" fn dispatched(_: i32, info: *const libc::siginfo_t, _: *const libc::ucontext_t) {
     SELECTOR.store(0, SeqCst);
     let code = CODE.load(SeqCst) as *const std::sync::atomic::AtomicI64;
     // SAFETY: the kernel hands a siginfo to a handler with SA_SIGINFO; the number is shared memory.
@@ -82,13 +82,7 @@ fn dispatch(stage: &Stage, selector: u8) {
     let code = waiting::shared_number();
     let pid = stage.start(|_| {
         CODE.store(code.as_ptr() as usize, SeqCst);
-        // SAFETY: the structure is complete, and the handler stores to atomics.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = dispatched as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
-        }
+        sigsys::handle(dispatched, 0);
         attach(Script::on(NATIVE, "getppid", Action::KillProcess));
         // On, with no range that is always allowed.
         let _ = sys::prctl(DISPATCH, [1, 0, 0, SELECTOR.as_ptr() as u64]);

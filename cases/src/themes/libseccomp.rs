@@ -5,7 +5,7 @@
 
 use crate::case::{Want, is, staged};
 use crate::script::FD_WRITE;
-use crate::{Case, Fact, Script, listener, tracee, waiting};
+use crate::{Case, Fact, Script, listener, sigsys, tracee, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
@@ -195,13 +195,7 @@ fn flags_of(attributes: impl FnOnce(&mut ScmpFilterContext) -> Result<(), Seccom
 }
 
 fn spied(context: &ScmpFilterContext) -> i64 {
-    // SAFETY: the structure is complete, and the handler stores to an atomic.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = trapped as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
-    }
+    sigsys::handle(trapped, 0);
     let _ = sys::no_new_privs();
     let _ = sys::install_by_prctl(&Filter(Script::on(Abi::X86_64, "seccomp", Action::Trap(0))));
     SECOND.store(i64::MIN, SeqCst);

@@ -1,6 +1,7 @@
 //! Signals: what SIGSYS does to a process, and what signals do to filtered calls.
 
 use crate::case::{is, staged};
+use crate::sigsys::handle;
 use crate::{Case, Script, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
@@ -148,17 +149,6 @@ fn end_of(pid: i32) -> i64 {
     end_code(sys::end_of(sys::wait_for(pid, libc::__WALL) as i32))
 }
 
-/// Sets what SIGSYS does.
-fn handle(handler: extern "C" fn(i32, *const libc::siginfo_t, usize), flags: i32) {
-    // SAFETY: the structure is complete; the handlers of this file make raw calls and store atomics.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = flags | libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
-    }
-}
-
 // Handlers begun in this process, what they are to do, and where they report beyond its end.
 static DEPTH: AtomicI64 = AtomicI64::new(0);
 static UNBLOCK: AtomicI64 = AtomicI64::new(0);
@@ -169,7 +159,7 @@ fn report() -> &'static AtomicI64 {
     unsafe { &*(REPORT.load(SeqCst) as *const AtomicI64) }
 }
 
-extern "C" fn nest(_: i32, _: *const libc::siginfo_t, _: usize) {
+extern "C" fn nest(_: i32, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {
     let depth = DEPTH.fetch_add(1, SeqCst) + 1;
     report().store(depth, SeqCst);
     if UNBLOCK.load(SeqCst) == 1 {
@@ -201,7 +191,7 @@ fn nested(stage: &Stage, flags: i32, unblock: bool) {
     stage.fact("end", end);
 }
 
-extern "C" fn count(_: i32, _: *const libc::siginfo_t, _: usize) {
+extern "C" fn count(_: i32, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {
     report().fetch_add(1, SeqCst);
 }
 
@@ -218,7 +208,7 @@ fn repeated(stage: &Stage, flags: i32) {
     stage.fact("end", end);
 }
 
-extern "C" fn code(_: i32, info: *const libc::siginfo_t, _: usize) {
+extern "C" fn code(_: i32, info: *const libc::siginfo_t, _: *const libc::ucontext_t) {
     // SAFETY: the kernel hands a siginfo to a handler with SA_SIGINFO.
     report().store(unsafe { (*info).si_code }.into(), SeqCst);
 }

@@ -7,7 +7,7 @@
 
 use crate::case::{is, staged};
 use crate::listener::{self, CONTINUE, Caller};
-use crate::{Case, Fact, tracee, waiting};
+use crate::{Case, Fact, sigsys, tracee, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
@@ -187,7 +187,7 @@ pub(crate) fn observe_filtered(stage: &Stage) {
 static ADDRESS: AtomicI64 = AtomicI64::new(0);
 static NUMBER: AtomicI64 = AtomicI64::new(0);
 
-extern "C" fn trapped(_: i32, info: *const libc::siginfo_t, _: usize) {
+extern "C" fn trapped(_: i32, info: *const libc::siginfo_t, _: *const libc::ucontext_t) {
     // SAFETY: the kernel hands a siginfo to a handler with SA_SIGINFO; of SIGSYS it has the call's
     // address at byte 16 and its number at byte 24 (include/uapi/asm-generic/siginfo.h).
     unsafe {
@@ -198,13 +198,7 @@ extern "C" fn trapped(_: i32, info: *const libc::siginfo_t, _: usize) {
 
 fn observe_trapped(stage: &Stage) {
     let end = stage.child(|stage| {
-        // SAFETY: the structure is complete, and the handler stores to atomics.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = trapped as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
-        }
+        sigsys::handle(trapped, 0);
         let _ = sys::no_new_privs();
         let _ = sys::install_by_prctl(&Filter(on(offset::NR, TIME.1, Action::Trap(1))));
         let result = call(TIME.0);

@@ -6,6 +6,7 @@
 
 mod accel;
 mod console;
+mod digest;
 mod error;
 mod initramfs;
 mod line;

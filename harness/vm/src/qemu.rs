@@ -91,15 +91,14 @@ impl Qemu {
     /// [`Error::System`], [`Error::QemuMissing`] and [`Error::QemuStart`].
     pub(crate) fn start(
         plan: &Plan<'_>,
-        initramfs: &[u8],
+        initramfs: &File,
         window: Option<&File>,
     ) -> Result<(Self, Lines), Error> {
         let system = |what| move |source| Error::System { what, source };
         let (console, far_console) =
             UnixStream::pair().map_err(system("making a socket pair for the console"))?;
         let (frames, far_frames) = UnixStream::pair().map_err(system("making a socket pair for frames"))?;
-        let initramfs = anonymous(initramfs, initramfs.len() as u64)
-            .map_err(system("making a file for the initramfs"))?;
+        let initramfs = initramfs.try_clone().map_err(system("handing over the initramfs"))?;
         let window = window.map(File::try_clone).transpose().map_err(system("handing over the window"))?;
         let memory = match plan.memory {
             Memory::Own => None,

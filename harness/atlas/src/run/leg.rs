@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::judge::{self, Work};
 use crate::plan::Plan;
 use crate::repeat::Repeat;
-use crate::results::{CaseResult, Jit, ProbeResult};
+use crate::results::{CaseResult, Jit};
 use atlas_cases::Subject;
 use atlas_model::traits::{Feature, Traits};
 use atlas_vm::kernels::Kernel;
@@ -40,6 +40,9 @@ pub(super) struct Leg<'a> {
     given_up: Mutex<Option<String>>,
     probed: OnceLock<Probed<'a>>,
 }
+
+/// The run is being stopped.
+struct Stopped;
 
 /// Why there is no outcome.
 enum Asked {
@@ -209,29 +212,22 @@ impl<'a> Leg<'a> {
     }
 
     fn ask_probes(&self, hand: &mut Hand<'_>) -> Answers {
-        let mut answers = Vec::new();
-        let mut results: Vec<ProbeResult> = Vec::new();
-        let mut known = Known::of(&self.plan.guests, self.kernel);
-        for probe in atlas_cases::probes::all() {
+        let mut known = match self.given_up() {
+            None => Known::of(&self.plan.guests, self.kernel),
+            // Nothing is known of what does not boot today.
+            Some(_) => Known::default(),
+        };
+        let found = known.complete(self.kernel.series, |probe, item| {
             if self.stopped() {
-                return answers;
+                return Err(Stopped);
             }
-            let item = judge::probe_item(&probe);
-            let there = if self.given_up().is_none() { known.outcome(&item) } else { None };
-            let outcome = match there {
-                Some(outcome) => Ok(outcome),
-                None => self.ask(hand, item.clone(), None, probe.subject.name()).inspect(|outcome| {
-                    known.learn(item, outcome.clone());
-                }),
-            };
-            let (present, evidence) = match outcome {
-                Ok(outcome) => judge::probe_answer(&probe, &outcome),
-                Err(Asked::Lost(lost)) => (None, format!("the guest was lost: {}", lost.reason)),
-                Err(Asked::Nobody) => (None, "there was no guest to ask".into()),
-            };
-            answers.push((probe.subject, present));
-            results.push(judge::probe_result(&probe, self.kernel.series, present, evidence));
-        }
+            Ok(match self.ask(hand, item, None, probe.subject.name()) {
+                Ok(outcome) => Ok(outcome),
+                Err(Asked::Lost(lost)) => Err(format!("the guest was lost: {}", lost.reason)),
+                Err(Asked::Nobody) => Err("there was no guest to ask".into()),
+            })
+        });
+        let Ok((answers, results)) = found else { return Answers::new() };
         known.keep();
         let total = self.work_count(&judge::traits_of(&answers));
         let jit = match (self.given_up(), switchable(&answers)) {

@@ -32,6 +32,7 @@ struct Kept {
 }
 
 /// Outcomes of probes by what was asked.
+#[derive(Default)]
 pub(super) struct Known {
     file: Option<PathBuf>,
     kept: Vec<Kept>,
@@ -48,13 +49,40 @@ impl Known {
         Self { file, kept, asked: false }
     }
 
+    /// Goes through all probes, asking those whose outcome is not known. `ask` gives an outcome or a sentence
+    /// on why there is none.
+    ///
+    /// # Errors
+    /// What `ask` fails with, which ends it.
+    pub(super) fn complete<E>(
+        &mut self,
+        series: Series,
+        mut ask: impl FnMut(&Probe, Item) -> Result<Result<Outcome, String>, E>,
+    ) -> Result<(Answers, Vec<ProbeResult>), E> {
+        let (mut answers, mut results) = (Vec::new(), Vec::new());
+        for probe in atlas_cases::probes::all() {
+            let item = judge::probe_item(&probe);
+            let outcome = match self.outcome(&item) {
+                Some(outcome) => Ok(outcome),
+                None => ask(&probe, item.clone())?.inspect(|outcome| self.learn(item, outcome.clone())),
+            };
+            let (present, evidence) = match outcome {
+                Ok(outcome) => judge::probe_answer(&probe, &outcome),
+                Err(why) => (None, why),
+            };
+            answers.push((probe.subject, present));
+            results.push(judge::probe_result(&probe, series, present, evidence));
+        }
+        Ok((answers, results))
+    }
+
     /// The outcome of the same question.
-    pub(super) fn outcome(&self, item: &Item) -> Option<Outcome> {
+    fn outcome(&self, item: &Item) -> Option<Outcome> {
         self.kept.iter().find(|kept| kept.item == *item).map(|kept| kept.outcome.clone())
     }
 
     /// Takes an outcome down.
-    pub(super) fn learn(&mut self, item: Item, outcome: Outcome) {
+    fn learn(&mut self, item: Item, outcome: Outcome) {
         self.kept.retain(|kept| kept.item != item);
         self.kept.push(Kept { item, outcome });
         self.asked = true;
@@ -94,21 +122,8 @@ pub fn first_guest(
     let mut machine = guests.take(kernel, tell).map_err(|error| error.to_string())?;
     let series: Series = machine.hello().release.parse().unwrap_or(kernel.series);
     let mut known = Known::of(guests, kernel);
-    let (mut probes, mut answers) = (Vec::new(), Vec::new());
-    for probe in atlas_cases::probes::all() {
-        let item = judge::probe_item(&probe);
-        let outcome = match known.outcome(&item) {
-            Some(outcome) => outcome,
-            None => {
-                let outcome = ask(&mut machine, &probe, item.clone())?;
-                known.learn(item, outcome.clone());
-                outcome
-            }
-        };
-        let (present, evidence) = judge::probe_answer(&probe, &outcome);
-        answers.push((probe.subject, present));
-        probes.push(judge::probe_result(&probe, series, present, evidence));
-    }
+    let (answers, probes) =
+        known.complete(series, |probe, item| ask(&mut machine, probe, item).map(Ok::<_, String>))?;
     known.keep();
     Ok(FirstGuest { machine, probes, traits: judge::traits_of(&answers) })
 }

@@ -1,8 +1,8 @@
 //! Fetching: from the manifest's series to proven images in the store.
 
 use super::apt::{self, Apt, Package, Unread};
-use super::store::digest;
 use super::{Archive, Entry, Error, Kernel, Lock, Locked, Manifest, Store, Stored, deb, image};
+use crate::digest;
 use serde::{Deserialize, Serialize};
 use std::fs;
 
@@ -202,7 +202,7 @@ impl Store {
         })?;
         let image = deb::image(&deb)?;
         let release = image::release_of(&image, &deb)?;
-        let sha256 = digest(&image);
+        let sha256 = digest::of(&image);
         if let Some(locked) = locked.filter(|locked| is(package, locked) && locked.sha256 != sha256) {
             return Err(Error::NotAsLocked {
                 series: entry.series.clone(),

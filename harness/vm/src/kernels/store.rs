@@ -6,9 +6,9 @@
 
 use super::fetch::Proof;
 use super::{Error, deb, image};
+use crate::digest;
 use atlas_model::traits::Series;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -219,7 +219,7 @@ impl Store {
             name,
             release,
             source: format!("added from {file}"),
-            sha256: digest(&image),
+            sha256: digest::of(&image),
             size: image.len() as u64,
             package: None,
             version: None,
@@ -269,7 +269,7 @@ impl Store {
     pub fn verify(&self, stored: &Stored) -> Result<(), Error> {
         let path = self.path_of(stored);
         let image = fs::read(&path).map_err(Error::file("cannot read", &path))?;
-        let found = digest(&image);
+        let found = digest::of(&image);
         if found == stored.sha256 {
             return Ok(());
         }
@@ -312,7 +312,7 @@ impl Store {
         let series = series_of(&release, path)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let path = path.to_owned();
-        Ok(Kernel { name, series, release, path, source: "a file".into(), sha256: digest(&image) })
+        Ok(Kernel { name, series, release, path, source: "a file".into(), sha256: digest::of(&image) })
     }
 
     /// A kernel whose proof is still to come.
@@ -371,11 +371,6 @@ fn read_image(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::NotAKernel { path: path.to_owned(), problem });
     }
     Ok(bytes)
-}
-
-/// SHA-256 in lower-case hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes a file so that others see the old one or the new one, never a part.
