@@ -17,6 +17,16 @@ pub struct Case {
     pub abis: &'static [Abi],
     /// What it does.
     pub body: Body,
+    /// Whether it may take a kernel down, and so gets a guest of its own where guests are clones.
+    pub alone: bool,
+}
+
+impl Case {
+    /// The same case in a guest of its own.
+    pub(crate) const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
 }
 
 /// What a case does.
@@ -103,7 +113,7 @@ pub(crate) const fn case(
     needs: &'static [Feature],
     make: fn(Abi) -> Experiment,
 ) -> Case {
-    Case { name, about, needs, abis: NATIVE, body: Body::Experiment(make) }
+    Case { name, about, needs, abis: NATIVE, body: Body::Experiment(make), alone: false }
 }
 
 /// A case that runs once by the native and once by the i386 ABI.
@@ -113,7 +123,7 @@ pub(crate) const fn both(
     needs: &'static [Feature],
     make: fn(Abi) -> Experiment,
 ) -> Case {
-    Case { name, about, needs, abis: NATIVE_AND_I386, body: Body::Experiment(make) }
+    Case { name, about, needs, abis: NATIVE_AND_I386, body: Body::Experiment(make), alone: false }
 }
 
 /// A case that is code.
@@ -124,5 +134,5 @@ pub(crate) const fn staged(
     observe: Observe,
     expect: fn(&Traits) -> Vec<Fact>,
 ) -> Case {
-    Case { name, about, needs, abis: NATIVE, body: Body::Choreography { observe, expect } }
+    Case { name, about, needs, abis: NATIVE, body: Body::Choreography { observe, expect }, alone: false }
 }

@@ -39,6 +39,14 @@ pub const CASES: &[Case] = &[
         |_: &Traits| vec![crate::case::is("value", 0)],
     ),
     staged(
+        "fault::alone",
+        "It has a guest of its own, and so each time is the first.",
+        &[],
+        |stage| stage.fact("asked before", asked_before("/.alone")),
+        |_: &Traits| vec![crate::case::is("asked before", 0)],
+    )
+    .alone(),
+    staged(
         "fault::own",
         "What a guest has that no other may have: it gives other facts every time, and so deviates.",
         &[],

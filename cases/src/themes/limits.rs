@@ -61,7 +61,8 @@ pub(crate) const CASES: &[Case] = &[
                 .call("getuid", [])
                 .done()
         },
-    ),
+    )
+    .alone(),
     staged(
         "limits::shortest_filters",
         "How many filters of one instruction fit on top of three of 4096: each counts 4 more than its converted length.",

@@ -244,11 +244,23 @@ impl<'a> Leg<'a> {
         settings * self.plan.cases.iter().map(|case| case.abis.len()).sum::<usize>()
     }
 
+    /// A guest for one question, where one more costs next to nothing; else what is there has to do.
+    fn lend<T>(&self, hand: &mut Hand<'_>, ask: impl FnOnce(&mut Hand<'_>) -> T) -> T {
+        if !self.plan.guests.are_cheap() {
+            return ask(hand);
+        }
+        let shared = hand.machine.take();
+        let answer = ask(hand);
+        hand.machine = shared;
+        answer
+    }
+
     /// `None` when the run is being stopped: some of the repetitions are no verdict.
     fn verdict(&self, hand: &mut Hand<'_>, work: &Work<'_>, jit: Jit, traits: &Traits) -> Option<CaseResult> {
         let mut repeat = Repeat::new(self.plan.repeat);
         while !repeat.over() {
-            let (result, outcome) = self.once(hand, work, jit, traits)?;
+            let once = |hand: &mut Hand<'_>| self.once(hand, work, jit, traits);
+            let (result, outcome) = if work.case.alone { self.lend(hand, once) } else { once(hand) }?;
             repeat.take(work, result, outcome.as_ref());
         }
         repeat.finish()
