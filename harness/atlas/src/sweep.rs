@@ -1,6 +1,6 @@
 //! The sweep: one filter, every number of every ABI, on each kernel, held against the model.
 //!
-//! No call is carried out (see [`atlas_model::sweep`]). A kernel is booted and probed, its [`twin`] is
+//! No call is carried out (see [`atlas_model::sweep`]). A guest is got and probed, its [`twin`] is
 //! worked out from its traits, and then the guest sweeps once a JIT setting. What comes back is a
 //! [`map::Map`], and the calls on which kernel and twin differ.
 
@@ -9,21 +9,19 @@ pub mod map;
 pub mod text;
 pub mod twin;
 
-use crate::judge;
+use crate::guests::Guests;
 use crate::plan::JitChoice;
 use crate::results::Jit;
-use atlas_cases::Subject;
+use crate::run::{FirstGuest, first_guest};
 use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Call, Filter};
+use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
-use atlas_vm::{BootOptions, Machine};
-use atlas_wire::{Item, Request, Response};
+use atlas_wire::{Request, Response};
 use map::Map;
 use std::time::{Duration, Instant};
 use twin::{Difference, Twin};
 
-/// How long one probe may take, in milliseconds.
-const PROBE_LIMIT: u32 = 5000;
 /// How much longer than the guest's own limit the host waits for an answer.
 const MARGIN: Duration = Duration::from_secs(8);
 
@@ -39,8 +37,6 @@ pub struct Order {
     pub jit: JitChoice,
     /// How long one sweep may take.
     pub limit: Duration,
-    /// How guests are booted.
-    pub boot: BootOptions,
 }
 
 /// One sweep on one kernel.
@@ -87,13 +83,13 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Boots a kernel and asks its probes.
+    /// Gets a guest of a kernel and what its probes find. `tell` hears what went wrong with templates.
     ///
     /// # Errors
     /// A sentence that says what became of it.
-    pub fn boot(kernel: &Kernel, options: &BootOptions) -> Result<Self, String> {
-        let mut machine = Machine::boot(&kernel.path, options).map_err(|error| error.to_string())?;
-        let traits = probe(&mut machine)?;
+    pub fn take(kernel: &Kernel, guests: &Guests, tell: &dyn Fn(&str)) -> Result<Self, String> {
+        let FirstGuest { machine, traits, .. } =
+            first_guest(kernel, guests, &mut |trouble| tell(&format!("{}: {trouble}", kernel.name)))?;
         Ok(Self { kernel: kernel.name.clone(), machine, traits })
     }
 
@@ -150,10 +146,10 @@ impl Guest {
     }
 }
 
-/// Boots a kernel and sweeps on it. `tell` takes lines of progress.
-pub fn on_kernel(kernel: &Kernel, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg> {
+/// Sweeps on a kernel. `tell` takes lines of progress.
+pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg> {
     let start = Instant::now();
-    let legs = match Guest::boot(kernel, &order.boot) {
+    let legs = match Guest::take(kernel, guests, tell) {
         Ok(mut guest) => {
             let took = start.elapsed().as_secs_f64();
             tell(&format!("{}: {} is up and probed after {took:.1} s", kernel.name, kernel.release));
@@ -168,25 +164,6 @@ pub fn on_kernel(kernel: &Kernel, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg
     };
     legs.iter().for_each(|leg| tell(&text::leg_line(leg)));
     legs
-}
-
-/// Finds a kernel's traits, all probes in one request.
-fn probe(machine: &mut Machine) -> Result<Traits, String> {
-    let probes = atlas_cases::probes::all();
-    let items: Vec<Item> = probes.iter().map(judge::probe_item).collect();
-    let limit = Duration::from_millis(PROBE_LIMIT.into()) * items.len() as u32;
-    let request = Request::Run { jit: None, limit_ms: PROBE_LIMIT, items };
-    let outcomes = match machine.request(&request, limit) {
-        Ok(Response::Ran(outcomes)) => outcomes,
-        Ok(_) => return Err("the guest does not answer its probes".into()),
-        Err(lost) => return Err(format!("the guest was lost at its probes: {lost}")),
-    };
-    let answers: Vec<(Subject, Option<bool>)> = probes
-        .iter()
-        .zip(&outcomes)
-        .map(|(probe, outcome)| (probe.subject, judge::probe_answer(probe, outcome).0))
-        .collect();
-    Ok(judge::traits_of(&answers))
 }
 
 /// A call as a person reads it: its ABI, number, and name where it has one.

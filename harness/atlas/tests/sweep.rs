@@ -8,6 +8,7 @@ use atlas_model::sweep;
 use atlas_model::{Abi, Action};
 use atlas_vm::kernels::{Kernel, Manifest, Store};
 use atlas_vm::{Accel, Accelerator, BootOptions};
+use seccomp_atlas::guests::Guests;
 use seccomp_atlas::plan::JitChoice;
 use seccomp_atlas::results::Jit;
 use seccomp_atlas::sweep::example::Example;
@@ -44,11 +45,13 @@ fn on_every_kernel(play: impl Fn(&mut Guest) + Sync) {
             for kernel in pair {
                 let play = &play;
                 scope.spawn(move || {
-                    let memory = Store::open().ok().map(|store| store.root().join("kvm"));
-                    let accelerator = Accelerator::find(Accel::Auto, &kernel.path, memory.as_deref())
+                    let store = Store::open().unwrap();
+                    let memory = store.root().join("kvm");
+                    let accelerator = Accelerator::find(Accel::Auto, &kernel.path, Some(&memory))
                         .unwrap_or_else(|_| Accelerator::tcg());
                     let options = BootOptions { accelerator, ..BootOptions::default() };
-                    play(&mut Guest::boot(kernel, &options).unwrap());
+                    let guests = Guests::warm(options, &store).unwrap();
+                    play(&mut Guest::take(kernel, &guests, &|trouble| println!("{trouble}")).unwrap());
                 });
             }
         });
@@ -56,7 +59,7 @@ fn on_every_kernel(play: impl Fn(&mut Guest) + Sync) {
 }
 
 fn order(filter: Filter, suspend: bool, jit: JitChoice) -> Order {
-    Order { filter, args: [0; 6], suspend, jit, limit: LIMIT, boot: BootOptions::default() }
+    Order { filter, args: [0; 6], suspend, jit, limit: LIMIT }
 }
 
 fn agree(legs: &[Leg]) {

@@ -1,6 +1,7 @@
 //! `atlas sweep`.
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
+use crate::guests::Guests;
 use crate::plan::JitChoice;
 use crate::policyfile;
 use crate::sweep::example::Example;
@@ -50,6 +51,9 @@ pub(super) struct Args {
     /// What runs the guests
     #[arg(long, value_enum, default_value_t)]
     accel: run::AccelChoice,
+    /// Boot every guest, instead of cloning templates, which are made where there are none
+    #[arg(long)]
+    cold: bool,
     /// JSON on standard output
     #[arg(long)]
     json: bool,
@@ -125,14 +129,14 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         suspend: !args.no_suspend,
         jit: args.jit,
         limit: Duration::from_secs(args.limit.into()),
-        boot: BootOptions { accelerator, ..BootOptions::default() },
     };
+    let guests = run::guests(&store, args.cold, BootOptions { accelerator, ..BootOptions::default() })?;
     let tell = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");
         }
     };
-    let legs = all(&kernels, &order, &stop, &tell);
+    let legs = all(&kernels, &guests, &order, &stop, &tell);
     if stop.load(SeqCst) {
         return Ok(ExitCode::from(ENVIRONMENT));
     }
@@ -169,7 +173,13 @@ fn compile(path: &Path, compiler: Compiler) -> Result<Filter, Failure> {
 }
 
 /// Sweeps on every kernel, as many guests at once as there are processors; in the kernels' order.
-fn all(kernels: &[Kernel], order: &Order, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Vec<Leg> {
+fn all(
+    kernels: &[Kernel],
+    guests: &Guests,
+    order: &Order,
+    stop: &AtomicBool,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Vec<Leg> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -178,7 +188,7 @@ fn all(kernels: &[Kernel], order: &Order, stop: &AtomicBool, tell: &(dyn Fn(&str
                 loop {
                     let index = next.fetch_add(1, SeqCst);
                     let Some(kernel) = kernels.get(index).filter(|_| !stop.load(SeqCst)) else { return };
-                    let legs = on_kernel(kernel, order, tell);
+                    let legs = on_kernel(kernel, guests, order, tell);
                     if let Ok(mut done) = done.lock() {
                         done.push((index, legs));
                     }
