@@ -47,6 +47,10 @@ pub(super) struct Args {
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
+    /// CPU model of the guests, in QEMU's words: `EPYC` is vulnerable to speculation, for one [default: what
+    /// emulation can do, less what makes it slow]
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
     /// How many guests run at once [default: one a processor, bounded by memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
@@ -90,6 +94,7 @@ Examples:
   atlas run --kernel 5.10 --kernel 7.3 --jit off   two kernels, filters interpreted
   atlas run --case 'errno::*' --case kill          two themes
   atlas run --kernel ./bzImage --append nosmap     your own image
+  atlas run --kernel 5.10 --cpu EPYC --case attach what filters do to mitigations of speculation
   atlas run --json - --quiet | jq .results[0]      for machines
   atlas run --experiment found.json                what a fuzz run found
   atlas run --shard 2/4                            every fourth case, from the second on
@@ -150,8 +155,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let stop = interrupt::watch()?;
     let probed = store.root().join("kvm");
     let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
-    let options =
+    let mut options =
         BootOptions { accelerator, append: args.append, window: !args.no_window, ..BootOptions::default() };
+    if let Some(cpu) = args.cpu {
+        options.cpus = vec![cpu];
+    }
     let plan = Plan {
         kernels,
         cases,
