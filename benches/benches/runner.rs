@@ -233,14 +233,14 @@ fn sum(rounds: usize) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().configure_from_args().without_plots().sample_size(60);
+    config = Criterion::default().configure_from_args().sample_size(60);
     targets = small, large, steps
 }
 
 fn main() {
-    // `cargo test` and `cargo bench -- --test` ask only whether everything runs.
+    // `cargo test`, `cargo bench -- --test` and `--quick` ask for little more than whether everything runs.
     let test = !std::env::args().any(|argument| argument == "--bench")
-        || std::env::args().any(|argument| argument == "--test");
+        || std::env::args().any(|argument| argument == "--test" || argument == "--quick");
     benches();
     Criterion::default().configure_from_args().final_summary();
     if std::env::args().skip(1).any(|argument| !argument.starts_with('-')) {

@@ -118,13 +118,18 @@ fn fork(flags: i32) -> i64 {
 /// the period here; kernels since 6.4 have them at multiples of their period (kernel/time/tick-sched.c
 /// tick_setup_sched_timer). Idle time passes at once under `-icount`.
 fn settle() {
+    settle_after(0);
+}
+
+/// The same after so much idle time.
+fn settle_after(idle: i64) {
     const PERIOD: i64 = 20_000_000;
     const AFTER: i64 = 300_000;
     let mut now = [0_i64; 2];
     let clock = libc::CLOCK_MONOTONIC as u64;
     // SAFETY: the time lives until the call returns.
     let _ = unsafe { sys::raw(libc::SYS_clock_gettime, [clock, now.as_mut_ptr() as u64, 0, 0, 0, 0]) };
-    let nanoseconds = now[0] * 1_000_000_000 + now[1];
+    let nanoseconds = now[0] * 1_000_000_000 + now[1] + idle;
     let then = (nanoseconds / PERIOD + 1) * PERIOD + AFTER;
     let until = [then / 1_000_000_000, then % 1_000_000_000];
     let absolute = libc::TIMER_ABSTIME as u64;
