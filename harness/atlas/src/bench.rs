@@ -9,6 +9,7 @@
 //! (allocations, the length of a line in the log, who runs next) is published as a spread.
 
 pub mod against;
+pub mod changes;
 pub mod chart;
 pub mod compilers;
 pub mod document;

@@ -10,10 +10,12 @@
 //!
 //! - `bench summary`: how much was measured, on which kernels, with what, and when;
 //! - `bench parts`: the cost of a call as a sum, a row a kernel;
+//! - `bench changes`: where that sum changes from one kernel to the next;
 //! - `bench rows K…: NAME; …`: these measurements on these kernels, the median where it is a spread;
 //! - `bench opcodes K…: NAME; …`: one instruction of the filter on these kernels;
 //! - `bench mitigations`: what attaching a filter changes besides.
 
+use super::changes::changes;
 use super::filters::REPEATED;
 use super::mitigations::in_words;
 use super::results::{Bench, Fit, KernelBench, Leg, Mitigation};
@@ -30,7 +32,7 @@ pub enum DocumentError {
     #[error("line {0}: the mark `<!-- bench … -->` has no `<!-- end -->`")]
     NoEnd(usize),
     /// A mark that nothing is known of.
-    #[error("line {line}: `{mark}` is no mark: summary, parts, rows, opcodes and mitigations are")]
+    #[error("line {line}: `{mark}` is no mark: summary, parts, changes, rows, opcodes and mitigations are")]
     Unknown {
         /// Where it stands, from 1.
         line: usize,
@@ -83,6 +85,7 @@ fn table(mark: &str, bench: &Bench, date: &str) -> Result<String, Option<String>
     match kind {
         "summary" => Ok(summary(bench, date)),
         "parts" => parts(bench).map_err(Some),
+        "changes" => Ok(changes(bench).iter().map(|change| format!("- {change}\n")).collect()),
         "mitigations" => Ok(mitigations(bench)),
         "rows" => figures(bench, rest, "measurement", row).map_err(Some),
         "opcodes" => figures(bench, rest, "instruction", opcode).map_err(Some),

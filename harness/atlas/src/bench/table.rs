@@ -1,5 +1,6 @@
 //! Figures for the terminal: a row a measurement, a column a kernel and setting of the JIT.
 
+use super::changes::changes;
 use super::document::opcode;
 use super::mitigations::in_words;
 use super::results::{Bench, KernelBench, Leg};
@@ -37,6 +38,9 @@ pub fn table(bench: &Bench) -> String {
     }
     per_opcode(&mut text, &columns);
     parts(&mut text, &columns);
+    for change in changes(bench) {
+        let _ = writeln!(text, "{change}");
+    }
     spreads(&mut text, &columns);
     mitigations(&mut text, bench);
     for kernel in &bench.kernels {

@@ -197,12 +197,26 @@ mod tests {
         assert_eq!(Weights::parse("\n# nothing\n"), Err(NotWeights::Empty));
     }
 
-    /// ld nr; write? close? read? each with its own return.
-    fn list(first: bpf::Insn) -> Filter {
+    /// Numbers one after the other, each with its own return.
+    fn list_of(first: bpf::Insn, numbers: [u32; 3]) -> Filter {
         let allow = bpf::ret(Action::Allow);
-        let pairs = [1, 3, 0].into_iter().flat_map(|nr| [bpf::jeq(nr, 0, 1), allow]);
+        let pairs = numbers.into_iter().flat_map(|nr| [bpf::jeq(nr, 0, 1), allow]);
         let end = bpf::ret(Action::Errno(1));
         Filter([first, bpf::ld(offset::NR)].into_iter().chain(pairs).chain([end]).collect())
+    }
+
+    /// write? close? read?
+    fn list(first: bpf::Insn) -> Filter {
+        list_of(first, [1, 3, 0])
+    }
+
+    #[test]
+    fn the_order_that_is_advised_keeps_what_is_promised() {
+        let weights = Weights::parse("read 100\nwrite 10\nclose 1").unwrap();
+        let first = bpf::ld(offset::arg_low(0));
+        let (before, after) = (advise(&list(first), &weights), advise(&list_of(first, [0, 1, 3]), &weights));
+        assert_eq!((before.reordered, before.reordered_with_cache), (after.steps, after.steps_with_cache));
+        assert_eq!((after.reordered, after.order), (after.steps, Vec::new()));
     }
 
     #[test]
