@@ -8,8 +8,9 @@
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode, Throughput};
-use seccomp_atlas::bench::list::{self, Item};
-use seccomp_atlas::bench::run::Guest;
+use seccomp_atlas::bench::guest::Guest;
+use seccomp_atlas::bench::item::Item;
+use seccomp_atlas::bench::list;
 use seccomp_atlas::results::Jit;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

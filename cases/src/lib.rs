@@ -10,6 +10,7 @@
 mod attacks;
 mod case;
 pub mod faults;
+mod handed;
 mod listener;
 mod passing;
 pub mod probes;

@@ -1,6 +1,6 @@
 //! Descriptors that go from one process to another.
 
-use crate::themes::notify;
+use crate::handed;
 use atlas_edge::{Stage, sys};
 
 /// A pair of connected sockets.
@@ -17,7 +17,7 @@ pub(crate) fn sockets() -> [i32; 2] {
 pub(crate) fn hand_over(stage: &Stage, life: impl FnOnce()) -> (i32, i32) {
     let [ours, theirs] = sockets();
     let pid = stage.start(|stage| {
-        let fd = notify::listener(stage);
+        let fd = handed::listener(stage);
         send_descriptor(theirs, fd);
         let _ = sys::number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
         life();

@@ -1,13 +1,14 @@
 //! User notification: a listener decides.
 
 use crate::case::{Want, is, staged};
+use crate::handed::{finish, getppid, listener};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::passing::hand_over;
-use crate::{Case, Fact, Script, waiting};
+use crate::{Case, Fact, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
+use atlas_model::Abi;
 use atlas_model::traits::{Feature, Quirk, Traits};
-use atlas_model::{Abi, Action, Filter};
 
 const NEEDS: &[Feature] = &[Feature::NotifReceive];
 const ENOENT: i64 = -2;
@@ -145,31 +146,6 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("hung up while it lives", 0), is("hung up once reaped", 1)],
     ),
 ];
-
-/// The filter that hands getppid to a listener.
-pub(crate) fn filter() -> Filter {
-    Filter(Script::on(Abi::X86_64, "getppid", Action::UserNotif))
-}
-
-/// Attaches the notifying filter to this process, whose children make the calls.
-pub(crate) fn listener(stage: &Stage) -> i32 {
-    let _ = sys::no_new_privs();
-    let fd = listener::attach(&filter(), 0);
-    if fd < 0 {
-        stage.fact("the listener could not be had", fd);
-        sys::exit(1)
-    }
-    fd as i32
-}
-
-/// The call that the filter hands over.
-pub(crate) fn getppid() -> i64 {
-    sys::number(libc::SYS_getppid, [0; 6])
-}
-
-pub(crate) fn finish(pid: i32) {
-    let _ = sys::wait_for(pid, libc::__WALL);
-}
 
 fn observe_value(stage: &Stage) {
     let fd = listener(stage);

@@ -1,7 +1,7 @@
 //! User notification: what becomes of a caller that is signalled or killed while it waits.
 
-use super::notify::{finish, getppid, listener};
 use crate::case::{is, staged};
+use crate::handed::{finish, getppid, listener};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::{Case, Fact, Script, waiting};
 use atlas_edge::stage::end_code;
@@ -154,7 +154,7 @@ fn flagged(stage: &Stage, flags: u32) -> i32 {
         return listener(stage);
     }
     let _ = sys::no_new_privs();
-    let fd = listener::attach(&super::notify::filter(), flags);
+    let fd = listener::attach(&crate::handed::filter(), flags);
     if fd < 0 {
         stage.fact("the listener could not be had", fd);
         sys::exit(1)

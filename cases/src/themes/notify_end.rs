@@ -1,7 +1,7 @@
 //! User notification: a listener's end, and its callers'.
 
-use super::notify::{filter, finish, getppid, listener};
 use crate::case::{is, staged};
+use crate::handed::{filter, finish, getppid, listener};
 use crate::listener::{self, Caller};
 use crate::passing::{hand_over, receive_descriptor, send_descriptor, sockets};
 use crate::{Case, waiting};

@@ -1,7 +1,7 @@
 //! User notification: descriptors that the listener puts into the caller.
 
-use super::notify::{finish, getppid, listener};
 use crate::case::{Want, is, staged};
+use crate::handed::{finish, getppid, listener};
 use crate::listener::{self, AddFd, Caller};
 use crate::{Case, Fact, waiting};
 use atlas_edge::{Stage, sys};

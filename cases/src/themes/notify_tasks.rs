@@ -1,7 +1,7 @@
 //! User notification: whose listener it is, and what becomes of it.
 
-use super::notify::{filter, finish, getppid, listener};
 use crate::case::{is, staged};
+use crate::handed::{filter, finish, getppid, listener};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::{Case, Script, waiting};
 use atlas_edge::{Stage, sys};

@@ -1,7 +1,7 @@
 //! What filters cost, in instructions that a guest executes.
 //!
 //! A guest under QEMU's `-icount shift=0` has a time-stamp counter that counts instructions. A
-//! [`list::Item`] is one thing to count; [`run`] counts all of them on every kernel, with the JIT on and
+//! [`item::Item`] is one thing to count; [`run`] counts all of them on every kernel, with the JIT on and
 //! off; [`results`] is the JSON contract, and [`table`] shows it.
 //!
 //! A figure is published only where the minimum, the 10th, the 50th and the 90th percentile of its rounds
@@ -15,6 +15,8 @@ pub mod compilers;
 pub mod document;
 pub mod filters;
 pub mod fit;
+pub mod guest;
+pub mod item;
 pub mod list;
 mod measuring;
 pub mod mitigations;

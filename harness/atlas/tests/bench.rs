@@ -5,7 +5,8 @@
 use assert_cmd::cargo::cargo_bin_cmd;
 use atlas_model::{Action, bpf};
 use atlas_vm::kernels::{Kernel, Store};
-use seccomp_atlas::bench::list::{self, Item, REFERENCE};
+use seccomp_atlas::bench::item::{self, Item, REFERENCE};
+use seccomp_atlas::bench::list;
 use seccomp_atlas::bench::results::Bench;
 use seccomp_atlas::bench::run::{Plan, run};
 use seccomp_atlas::bench::{filters, source};
@@ -39,7 +40,7 @@ fn items(themes: &[&str]) -> Vec<Item> {
 
 /// The same twice, with both settings of the JIT. Booting is most of what it takes, so two tests look at it.
 static TWICE: LazyLock<[Bench; 2]> = LazyLock::new(|| {
-    let call = list::native("getppid", 0).unwrap();
+    let call = item::native("getppid", 0).unwrap();
     // A few of each kind; what only goes on for longer is no kind of its own.
     let mut all = items(&[
         "call/getppid",
@@ -58,7 +59,7 @@ static TWICE: LazyLock<[Bench; 2]> = LazyLock::new(|| {
     for (name, at) in [("first", 1), ("last", 101)] {
         let mut filter = filters::compares(100);
         filter.0.insert(at, bpf::jeq(0x7777, 0, 0));
-        all.push(list::behind(name, vec![filter], call, Some(1)));
+        all.push(item::behind(name, vec![filter], call, Some(1)));
     }
     // One that is not the same in every run is among them, and no part of the JSON. It comes last, then first:
     // figures are to be the same whatever was measured before.
@@ -110,15 +111,15 @@ fn one_more_instruction_is_seen() {
 /// What is not measured as it should be has no figure, and says why.
 #[test]
 fn what_is_not_measured_says_why() {
-    let call = list::native("getppid", 0).unwrap();
-    let with = |name: &str, action| list::behind(name, vec![filters::answer(110, action)], call, Some(1));
+    let call = item::native("getppid", 0).unwrap();
+    let with = |name: &str, action| item::behind(name, vec![filters::answer(110, action)], call, Some(1));
     let mut broken = filters::compares(1);
     broken.0[1].jt = 9;
     let items = vec![
         items(&["call/getppid"]).remove(0),
         with("errno", Action::Errno(7)),
         with("kill", Action::KillProcess),
-        list::behind("broken", vec![filters::compares(1), broken], call, Some(1)),
+        item::behind("broken", vec![filters::compares(1), broken], call, Some(1)),
     ];
     let bench = bench(items, JitChoice::On);
     assert_eq!(bench.kernels[0].problem, None);

@@ -1,6 +1,7 @@
 //! Charts, as SVG that takes its ink from the page: readable on a light ground and on a dark one.
 
-use super::list::{COMPARES, REFERENCE};
+use super::item::REFERENCE;
+use super::list::COMPARES;
 use super::results::{Bench, Leg};
 use crate::results::Jit;
 use plotters::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! A [`Policy`] says what is wanted, a [`Compiler`] makes a filter of it.
 
-use super::list::{native, seen};
+use super::item::{native, seen};
 use atlas_model::abi::syscalls;
 use atlas_model::bpf::{Dialect, run};
 use atlas_model::policy::{Comparison, Condition, Policy, Rule};

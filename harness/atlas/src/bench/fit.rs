@@ -1,6 +1,7 @@
 //! The cost of a call behind filters as a sum of parts, and what must hold of any figures.
 
-use super::list::{COMPARES, DEPTH_COMPARES, DEPTHS, REFERENCE};
+use super::item::REFERENCE;
+use super::list::{COMPARES, DEPTH_COMPARES, DEPTHS};
 use super::results::{Fit, Leg};
 use crate::results::Jit;
 

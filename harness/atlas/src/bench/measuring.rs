@@ -1,7 +1,7 @@
 //! One guest's measurements: asked item by item, held against what they have to be.
 
 use super::fit;
-use super::list::{Item, REFERENCE};
+use super::item::{Item, REFERENCE};
 use super::results::{Leg, Row, Spread};
 use crate::results::Jit;
 use atlas_vm::Lost;
@@ -115,7 +115,8 @@ fn spread(item: &Item, measured: &Measured) -> Spread {
 mod tests {
     use super::*;
     use crate::bench::filters;
-    use crate::bench::list::{all, behind, native};
+    use crate::bench::item::{behind, native};
+    use crate::bench::list::all;
     use atlas_wire::measure::Behind;
 
     fn item() -> Item {

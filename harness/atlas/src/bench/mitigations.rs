@@ -1,7 +1,8 @@
 //! What attaching a filter changes in the mitigations of speculation.
 
+use super::guest::{BOOT, Guest};
 use super::results::Mitigation;
-use super::run::{BOOT, Guest};
+
 use crate::results::Jit;
 use atlas_vm::kernels::Kernel;
 use atlas_vm::{BootOptions, Machine};

@@ -1,6 +1,6 @@
 //! What the sandboxed runner costs: two programs, each in the runner and in a bare interpreter.
 
-use super::list::Item;
+use super::item::Item;
 use atlas_wire::measure::{Place, Subject};
 
 /// The programs: a name, the code, its value, and how often it is evaluated.

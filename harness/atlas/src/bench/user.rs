@@ -1,6 +1,7 @@
 //! Measurements of the user's own filters.
 
-use super::list::{self, Item, REFERENCE, behind, native, seen};
+use super::item::{Item, REFERENCE, behind, native, seen};
+use super::list;
 use super::source::{NoSource, Source, around};
 use atlas_model::bpf::{Dialect, run};
 use atlas_model::{Action, Filter};

@@ -1,6 +1,6 @@
 //! Calls weighed as a program makes them, and what another order of a filter's rules would save.
 
-use super::list::{native, seen};
+use super::item::{native, seen};
 use atlas_model::abi::SeccompData;
 use atlas_model::abi::offset;
 use atlas_model::bpf::op::{self, Kind};

@@ -5,7 +5,7 @@ mod files;
 mod select;
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run as run_command};
-use crate::bench::list::Item;
+use crate::bench::item::Item;
 use crate::bench::results::Bench;
 use crate::bench::run::{Plan, Step, run};
 use crate::bench::source::{self, Source};

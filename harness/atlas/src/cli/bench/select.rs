@@ -1,6 +1,7 @@
 //! Which measurements are taken.
 
-use crate::bench::list::{self, Item, REFERENCE};
+use crate::bench::item::{Item, REFERENCE};
+use crate::bench::list;
 use crate::cli::Failure;
 use globset::Glob;
 use std::collections::BTreeSet;
