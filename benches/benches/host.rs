@@ -4,13 +4,13 @@
 //! measured as it is set, and the other way where it can be switched; it is put back, come what may.
 
 use atlas_benches::jit::{SWITCH, Switched, position};
-use atlas_edge::sys;
+use atlas_edge::{Stage, sys};
 use atlas_model::Filter;
+use atlas_model::observation::End;
 use criterion::{BenchmarkId, Criterion, PlottingBackend, criterion_group, criterion_main};
 use seccomp_atlas::bench::{compilers, filters};
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// The calls that a policy has to allow: the measured one, and the one by which a child ends. The clock is read
@@ -18,28 +18,15 @@ use std::time::Duration;
 const NEEDED: [&str; 2] = ["getppid", "exit"];
 
 /// The time that so many calls of getppid(2) take behind filters, in a child that has them.
-fn time(filters: &[Filter], calls: u64) -> Duration {
-    let shared =
-        sys::mmap(0, 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0);
-    assert!(shared > 0, "no page to share with the child: errno {}", -shared);
-    // SAFETY: the page is there until it is unmapped below, is aligned, and nobody has it but the child.
-    let left = unsafe { &*(shared as *const AtomicI64) };
-    // SAFETY: this process has one thread, so the child may do what it likes.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        left.store(measure(filters, calls), SeqCst);
+fn time(stage: &Stage, filters: &[Filter], calls: u64) -> Duration {
+    stage.clear();
+    let end = stage.child(|stage| {
+        stage.fact("nanoseconds", measure(filters, calls));
+        // More policies allow it than the end of a whole process, which a stage's children come to by themselves.
         let _ = sys::number(libc::SYS_exit, [0; 6]);
-        std::process::abort();
-    }
-    let mut status = 0;
-    // SAFETY: the status is ours; the page is not used after it is unmapped.
-    let (waited, result) = unsafe {
-        let waited = libc::waitpid(pid, &raw mut status, 0);
-        let result = left.load(SeqCst);
-        libc::munmap(shared as *mut libc::c_void, 4096);
-        (waited, result)
-    };
-    assert!(pid > 0 && waited == pid && status == 0, "the measuring child ended with status {status:#x}");
+    });
+    assert_eq!(end, End::Exited(0), "the measuring child's end");
+    let result = stage.facts().first().expect("a child that ends has reported").1;
     match u64::try_from(result) {
         Ok(nanos) => Duration::from_nanos(nanos),
         Err(_) => panic!(
@@ -74,10 +61,12 @@ fn now() -> Option<i64> {
 }
 
 fn leg(criterion: &mut Criterion, leg: &str) {
+    let stage =
+        Stage::new().unwrap_or_else(|errno| panic!("no page to share with children: errno {}", -errno));
     let mut group = criterion.benchmark_group(leg);
     let mut measure = |name: String, filters: Vec<Filter>| {
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter_custom(|calls| time(&filters, calls));
+            bencher.iter_custom(|calls| time(&stage, &filters, calls));
         });
     };
     measure("no filter".into(), vec![]);

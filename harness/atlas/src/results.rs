@@ -234,6 +234,16 @@ impl Jit {
             Self::Fixed => "jit_fixed",
         }
     }
+
+    /// How requests ask for it: compiled or not, or as the kernel has it.
+    #[must_use]
+    pub fn switch(self) -> Option<bool> {
+        match self {
+            Self::On => Some(true),
+            Self::Off => Some(false),
+            Self::Fixed => None,
+        }
+    }
 }
 
 impl Verdict {

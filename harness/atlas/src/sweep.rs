@@ -121,11 +121,7 @@ impl Guest {
     /// A sentence: the guest was lost, or could not sweep.
     pub fn hold_against(&mut self, twin: &Twin, jit: Jit, limit: Duration) -> Result<Seen, String> {
         let request = Request::Sweep {
-            jit: match jit {
-                Jit::On => Some(true),
-                Jit::Off => Some(false),
-                Jit::Fixed => None,
-            },
+            jit: jit.switch(),
             limit_ms: limit.as_millis() as u32,
             sweep: twin.sweep.clone(),
         };

@@ -46,6 +46,11 @@ impl Stage {
         Ok(Self { board: unsafe { &*(address as *const Board) } })
     }
 
+    /// Forgets the facts reported so far.
+    pub fn clear(&self) {
+        self.board.count.store(0, SeqCst);
+    }
+
     /// Reports a fact. Makes no calls, so it works behind any filter.
     pub fn fact(&self, name: &str, value: i64) {
         let index = self.board.count.load(SeqCst) as usize;
@@ -87,7 +92,7 @@ impl Stage {
     /// # Errors
     /// The errno of `clone`, negated.
     pub fn play(&self, observe: Observe, limit: Duration, close: &[i32]) -> Result<Option<End>, i64> {
-        self.board.count.store(0, SeqCst);
+        self.clear();
         let deadline = Instant::now() + limit;
         let pid = fork();
         if pid == 0 {

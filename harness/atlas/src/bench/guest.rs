@@ -59,13 +59,9 @@ impl Guest {
     /// # Errors
     /// [`Lost`]; a guest is not to be asked again then.
     pub fn measure(&mut self, subject: &Subject, rounds: u32, jit: Jit) -> Result<Measured, Lost> {
-        let jit = match jit {
-            Jit::On => Some(true),
-            Jit::Off => Some(false),
-            Jit::Fixed => None,
-        };
         let limit_ms = LIMIT.as_millis() as u32;
-        let request = Request::Measure(Measure { jit, limit_ms, rounds, subject: subject.clone() });
+        let request =
+            Request::Measure(Measure { jit: jit.switch(), limit_ms, rounds, subject: subject.clone() });
         match self.0.request(&request, LIMIT + MARGIN)? {
             Response::Measured(measured) => Ok(measured),
             Response::Refused(why) => Ok(Measured::Impossible(why)),

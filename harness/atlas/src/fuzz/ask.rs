@@ -73,12 +73,7 @@ impl Leg<'_> {
             Isolation::Process => Item::Experiment,
         };
         let items = trials.iter().flat_map(|trial| trial.experiments.iter().cloned().map(wrap)).collect();
-        let jit = match jit {
-            Jit::On => Some(true),
-            Jit::Off => Some(false),
-            Jit::Fixed => None,
-        };
-        let request = Request::Run { jit, limit_ms: LIMIT.as_millis() as u32, items };
+        let request = Request::Run { jit: jit.switch(), limit_ms: LIMIT.as_millis() as u32, items };
         if self.stopped() {
             return Err(Nobody);
         }

@@ -275,17 +275,12 @@ impl<'a> Leg<'a> {
         traits: &Traits,
     ) -> Option<(CaseResult, Option<Outcome>)> {
         let name = self.name();
-        let setting = match jit {
-            Jit::On => Some(true),
-            Jit::Off => Some(false),
-            Jit::Fixed => None,
-        };
         if self.given_up().is_none()
             && let Some(absent) = work.absent(&name, jit, traits)
         {
             return Some((absent, None));
         }
-        let result = match self.ask(hand, work.item(), setting, work.case.name) {
+        let result = match self.ask(hand, work.item(), jit.switch(), work.case.name) {
             Ok(outcome) => {
                 let mut result = work.judge(&name, jit, &outcome);
                 if result.verdict.fails() {
