@@ -43,7 +43,7 @@ pub const ORDINARY: &[(&str, &str)] = &[
     ("puts 'out'; INPUT", "nil"),
 ];
 
-/// Attacks by the language, under 200,000 instructions, 4 MiB, 64 KiB of output and a depth of 5,000.
+/// Attacks by the language, under 50,000 instructions, 3 MiB, 64 KiB of output and a depth of 1,000.
 pub const HOSTILE: &[(&str, &str)] = &[
     ("loop {}", "limit instructions"),
     ("while true; end", "limit instructions"),
@@ -101,5 +101,6 @@ pub const HOSTILE: &[(&str, &str)] = &[
 ];
 
 /// mruby 3.2: a fiber half made for want of memory is freed as if it were whole
-/// (docs/findings/mruby-fiber-out-of-memory.md). The worker crashes, and nobody else.
-pub const FIBER_BUG: &str = "def g = Fiber.new { g }.resume; g";
+/// (docs/findings/mruby-fiber-out-of-memory.md). The worker crashes, and nobody else. Most of 2 MiB is taken
+/// beforehand: a small heap is full soon, and is collected often.
+pub const FIBER_BUG: &str = "x = ['x' * 900_000, 'x' * 750_000]; def g = Fiber.new { g }.resume; g";

@@ -5,6 +5,9 @@ use crate::{Case, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Abi, Action, Filter};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 
 const NEEDS: &[Feature] = &[Feature::ActionLog, Feature::FlagLog, Feature::ActionsLogged];
 const NATIVE: Abi = Abi::X86_64;
@@ -104,20 +107,56 @@ const OTHERS: &[(&str, Action)] = &[
     ("ALLOW", Action::Allow),
 ];
 
-/// The kernel's log as it stands (syslog(2), SYSLOG_ACTION_READ_ALL).
-fn log() -> String {
-    let mut bytes = vec![0_u8; 1 << 20];
-    // SAFETY: room for as many bytes as are asked for, which lives until the call returns.
-    let read =
-        unsafe { sys::raw(libc::SYS_syslog, [3, bytes.as_mut_ptr() as u64, bytes.len() as u64, 0, 0, 0]) };
-    bytes.truncate(usize::try_from(read).unwrap_or(0));
-    String::from_utf8_lossy(&bytes).into_owned()
+/// The kernel's log from some point on, a record at a time (the kernel's
+/// Documentation/ABI/testing/dev-kmsg). All of it as one text, by syslog(2), is formatted anew each time.
+struct Log {
+    device: File,
+    lines: Vec<String>,
 }
 
-/// Seccomp's records of a process (type 1326, include/uapi/linux/audit.h).
-fn records(of: i32) -> Vec<String> {
-    let pid = format!(" pid={of} ");
-    log().lines().filter(|line| line.contains("type=1326") && line.contains(&pid)).map(Into::into).collect()
+impl Log {
+    fn from_now() -> Option<Self> {
+        let mut device = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
+        device.seek(SeekFrom::End(0)).ok()?;
+        Some(Self { device, lines: Vec::new() })
+    }
+
+    fn take_what_has_come(&mut self) {
+        // Longer ones the kernel does not make (kernel/printk/internal.h CONSOLE_EXT_LOG_MAX).
+        let mut record = [0; 8192];
+        loop {
+            match self.device.read(&mut record) {
+                Ok(length) => self.lines.push(String::from_utf8_lossy(&record[..length]).into_owned()),
+                // Records were overwritten before they were read; the next one is there.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Seccomp's records of a process (type 1326, include/uapi/linux/audit.h).
+    fn records(&self, of: i32) -> Vec<String> {
+        let pid = format!(" pid={of} ");
+        let of_process = |line: &&String| line.contains("type=1326") && line.contains(&pid);
+        self.lines.iter().filter(of_process).cloned().collect()
+    }
+
+    /// Records come from a thread of the kernel's, in order: once that of a call made afterwards is
+    /// there, so are all before it.
+    fn settle(&mut self, stage: &Stage) {
+        let mark = stage.start(|_| {
+            let _ = sys::install(&on("getuid", Action::Log), 0);
+            let _ = sys::number(MARK, [0; 6]);
+        });
+        let _ = sys::wait_for(mark, libc::__WALL);
+        let marked = waiting::until(|| {
+            self.take_what_has_come();
+            !self.records(mark).is_empty()
+        });
+        if !marked {
+            stage.fact("the log has no record of the mark", 1);
+        }
+    }
 }
 
 /// A field of a record as a number; -1 where there is none.
@@ -134,27 +173,20 @@ fn field(record: &str, name: &str) -> i64 {
     number.unwrap_or(-1)
 }
 
-/// Records come from a thread of the kernel's, in order: once that of a call made afterwards is
-/// there, so are all before it.
-fn settle(stage: &Stage) {
-    let mark = stage.start(|_| {
-        let _ = sys::install(&on("getuid", Action::Log), 0);
-        let _ = sys::number(MARK, [0; 6]);
-    });
-    let _ = sys::wait_for(mark, libc::__WALL);
-    if !waiting::until(|| !records(mark).is_empty()) {
-        stage.fact("the log has no record of the mark", 1);
-    }
-}
-
-/// The kernel drops records that come in a hurry, and would drop ours (lib/ratelimit.c).
-fn without_limit<T>(body: impl FnOnce() -> T) -> T {
+/// What is logged while something is done. The kernel drops records that come in a hurry, and would drop ours
+/// (lib/ratelimit.c); nothing is dropped meanwhile. Nothing is there where there is no log.
+fn logged(stage: &Stage, body: impl FnOnce() -> i32) -> Vec<String> {
     const LIMIT: &str = "/proc/sys/kernel/printk_ratelimit";
+    let Some(mut log) = Log::from_now() else {
+        stage.fact("no /dev/kmsg", 1);
+        return Vec::new();
+    };
     let before = sys::read_file(LIMIT).unwrap_or_default();
     let _ = std::fs::write(LIMIT, "0");
-    let result = body();
+    let pid = body();
+    log.settle(stage);
     let _ = std::fs::write(LIMIT, before.trim());
-    result
+    log.records(pid)
 }
 
 fn on(name: &str, action: Action) -> Filter {
@@ -163,11 +195,10 @@ fn on(name: &str, action: Action) -> Filter {
 
 /// The records of a child that does this, once they are all there.
 fn of_child(stage: &Stage, body: impl FnOnce()) -> Vec<String> {
-    without_limit(|| {
+    logged(stage, || {
         let pid = stage.start(|_| body());
         let _ = sys::wait_for(pid, libc::__WALL);
-        settle(stage);
-        records(pid)
+        pid
     })
 }
 
@@ -245,7 +276,7 @@ fn observe_deciding(stage: &Stage) {
 fn observe_silenced(stage: &Stage) {
     let before = sys::read_file(LOGGED).unwrap_or_default();
     let silenced = |fact: &str, named: &str, flags, action| {
-        let records = without_limit(|| {
+        let records = logged(stage, || {
             let _ = std::fs::write(LOGGED, named);
             let pid = stage.start(|_| {
                 let _ = sys::install(&on("getppid", action), flags);
@@ -254,8 +285,7 @@ fn observe_silenced(stage: &Stage) {
             let _ = sys::wait_for(pid, libc::__WALL);
             // The mark is a LOG, which has to be named again.
             let _ = std::fs::write(LOGGED, before.trim());
-            settle(stage);
-            records(pid)
+            pid
         });
         stage.fact(fact, records.first().map_or(-1, |record| field(record, "code")));
     };

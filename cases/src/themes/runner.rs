@@ -64,7 +64,7 @@ pub(crate) const CASES: &[Case] = &[
         FILTER,
         |stage| {
             for policy in [Policy::Strict, Policy::Diagnose, Policy::Base, Policy::Sample] {
-                evaluate(stage, policy, &[policy.name()], &["puts 'out'; 6 * 7"]);
+                evaluate(stage, policy, limits(), &[policy.name()], &["puts 'out'; 6 * 7"]);
             }
         },
         |_| {
@@ -78,7 +78,8 @@ pub(crate) const CASES: &[Case] = &[
         "Strict mode is enough for Ruby; any other call ends the worker.",
         STRICT,
         |stage| {
-            evaluate(stage, Policy::Mode1, &["arithmetic", "getpid"], &["(1..10).sum", "attack(39)"]);
+            let (names, codes) = (["arithmetic", "getpid"], ["(1..10).sum", "attack(39)"]);
+            evaluate(stage, Policy::Mode1, limits(), &names, &codes);
         },
         |_| vec![says("arithmetic: value 55".into()), says("getpid: forbidden".into())],
     ),
@@ -88,7 +89,7 @@ pub(crate) const CASES: &[Case] = &[
         FILTER,
         |stage| {
             let codes: Vec<&str> = ORDINARY.iter().map(|(code, _)| *code).collect();
-            evaluate(stage, Policy::Strict, &codes, &codes);
+            evaluate(stage, Policy::Strict, limits(), &codes, &codes);
         },
         |_| ORDINARY.iter().map(|(code, value)| says(format!("{}: value {value}", short(code)))).collect(),
     ),
@@ -140,7 +141,7 @@ pub(crate) const CASES: &[Case] = &[
         |stage| {
             let names: Vec<&str> = FORGERIES.iter().map(|(name, ..)| *name).collect();
             let codes: Vec<String> = (0..names.len()).map(|index| format!("forge({index})")).collect();
-            evaluate(stage, Policy::Strict, &names, &codes);
+            evaluate(stage, Policy::Strict, limits(), &names, &codes);
         },
         |_| FORGERIES.iter().map(|(name, _, end)| says(format!("{name}: {end}"))).collect(),
     ),
@@ -199,10 +200,10 @@ fn limits() -> Limits {
 }
 
 /// Makes a sandbox as the cases have it.
-fn sandbox(policy: Policy) -> Result<Sandbox, mruby_runner::Error> {
+fn sandbox(policy: Policy, limits: Limits) -> Result<Sandbox, mruby_runner::Error> {
     Sandbox::builder()
         .policy(policy)
-        .limits(limits())
+        .limits(limits)
         .native("attack", attacks::attempt)
         .native("forge", attacks::forge)
         .native("vsyscall", attacks::vsyscall)
@@ -211,8 +212,8 @@ fn sandbox(policy: Policy) -> Result<Sandbox, mruby_runner::Error> {
 
 /// Evaluates each code and says what it came to. That the sandbox outlives each shows in the next one's
 /// end, which is as typed as its own, and after the last in `1 + 1`, where the policy lets that be.
-fn evaluate(stage: &Stage, policy: Policy, names: &[&str], codes: &[impl AsRef<str>]) {
-    let mut sandbox = match sandbox(policy) {
+fn evaluate(stage: &Stage, policy: Policy, limits: Limits, names: &[&str], codes: &[impl AsRef<str>]) {
+    let mut sandbox = match sandbox(policy, limits) {
         Ok(sandbox) => sandbox,
         Err(error) => return stage.says(&format!("no sandbox: {error}")),
     };
@@ -254,7 +255,12 @@ fn short(code: &str) -> &str {
 
 fn observe_hostile(stage: &Stage, attacks: &[(&str, &str)], policy: Policy) {
     let codes: Vec<&str> = attacks.iter().map(|(code, _)| *code).collect();
-    evaluate(stage, policy, &codes, &codes);
+    // As little as the ends allow: most attacks go on until a limit is reached.
+    let mut limits = limits();
+    limits.instructions = 50_000;
+    limits.memory = 3 << 20;
+    limits.depth = 1000;
+    evaluate(stage, policy, limits, &codes, &codes);
 }
 
 fn expect_hostile(attacks: &[(&str, &str)]) -> Vec<Fact> {
@@ -264,7 +270,7 @@ fn expect_hostile(attacks: &[(&str, &str)]) -> Vec<Fact> {
 fn observe_attacks(stage: &Stage, (from, to): (usize, usize), policy: Policy) {
     let names: Vec<&str> = ALL[from..to].iter().map(|attack| attack.name).collect();
     let codes: Vec<String> = (from..to).map(|index| format!("attack({index})")).collect();
-    evaluate(stage, policy, &names, &codes);
+    evaluate(stage, policy, limits(), &names, &codes);
 }
 
 fn expect_attacks(traits: &Traits, (from, to): (usize, usize), policy: Policy) -> Vec<Fact> {
@@ -300,7 +306,7 @@ fn observe_no_seccomp(stage: &Stage) {
     if let Err(error) = filter {
         return stage.says(&format!("no outer filter: {error}"));
     }
-    let refused = sandbox(Policy::Strict).and_then(|mut sandbox| sandbox.eval("1 + 1"));
+    let refused = sandbox(Policy::Strict, limits()).and_then(|mut sandbox| sandbox.eval("1 + 1"));
     let errno = match refused {
         Err(mruby_runner::Error::NoSeccomp { errno, .. }) => errno as i64,
         _ => 0,
@@ -309,7 +315,7 @@ fn observe_no_seccomp(stage: &Stage) {
 }
 
 fn observe_vsyscall(stage: &Stage) {
-    let ended = sandbox(Policy::Strict).and_then(|mut sandbox| sandbox.eval("vsyscall"));
+    let ended = sandbox(Policy::Strict, limits()).and_then(|mut sandbox| sandbox.eval("vsyscall"));
     let stopped = ended.is_ok_and(|outcome| {
         matches!(outcome.ending, Ending::Forbidden { .. } | Ending::Crashed { signal: libc::SIGSEGV })
     });
@@ -330,7 +336,7 @@ fn observe_left(stage: &Stage) {
     let descriptors = || std::fs::read_dir("/proc/self/fd").map_or(-1, |list| list.count() as i64);
     let before = descriptors();
     let mut good = 0;
-    match sandbox(Policy::Strict) {
+    match sandbox(Policy::Strict, limits()) {
         Ok(mut sandbox) => {
             good = (0..20)
                 .filter(|_| sandbox.eval("1 + 1").is_ok_and(|outcome| outcome.value() == Some("2")))

@@ -81,6 +81,9 @@ fn follow(
         resume::store(experiment)?;
     }
     let mut watched = if experiment.watch { Some(Watch::begin()?) } else { None };
+    if watched.is_none() {
+        world::put_away();
+    }
     task::set_current(experiment);
     let deadline = Instant::now() + limit;
     let tid = first_task();

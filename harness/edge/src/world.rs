@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// The signals that process 1 blocks while it watches: those that experiments may send it. The
 /// kernel keeps blocked signals for process 1 too (kernel/signal.c sig_ignored).
@@ -19,30 +20,27 @@ const SIGNALS: u64 = sys::signal_set(&[10, 12, 34, 35, 36, 37, 38, 39, 40]);
 /// directory is made anew, and the task furnished, for each. Looking takes a fifth of a small experiment.
 static FURNISHED: OnceLock<World> = OnceLock::new();
 
+/// Whether the directory stands as it was made: nothing was done to it by the experiment before. To make it
+/// anew takes as long as all else that a small experiment does.
+static STANDING: AtomicBool = AtomicBool::new(false);
+
 /// A world that is being watched.
 pub(crate) struct Watch {
     /// The pipe that experiments write to, held open so that its bytes stay though tasks end.
     pipe: Option<fs::File>,
     hostname: String,
+    /// Nothing was seen to have changed in the directory.
+    untouched: bool,
 }
 
 impl Watch {
-    /// Makes the watched directory anew.
+    /// Makes the watched directory anew, or takes the one that the experiment before left as it was.
     pub(crate) fn begin() -> Result<Self, String> {
-        let root = Path::new(layout::WORLD);
-        let problem = |error: std::io::Error| format!("the watched directory could not be made: {error}");
-        clear(root);
-        fs::create_dir(root).and_then(|()| mode(root, 0o777)).map_err(problem)?;
-        for name in layout::SEED_FILES {
-            let path = root.join(name);
-            let bytes = [b's'; layout::SEED_LENGTH as usize];
-            fs::write(&path, bytes).and_then(|()| mode(&path, layout::SEED_MODE)).map_err(problem)?;
+        if !STANDING.swap(false, SeqCst) {
+            make(Path::new(layout::WORLD))
+                .map_err(|error| format!("the watched directory could not be made: {error}"))?;
         }
-        for name in layout::SEED_DIRECTORIES {
-            let path = root.join(name);
-            fs::create_dir(&path).and_then(|()| mode(&path, 0o755)).map_err(problem)?;
-        }
-        Ok(Self { pipe: None, hostname: sys::hostname() })
+        Ok(Self { pipe: None, hostname: sys::hostname(), untouched: false })
     }
 
     /// Opens the pipe, and looks at the world if nobody has yet, task 0 being ready and before its first step.
@@ -54,9 +52,11 @@ impl Watch {
     }
 
     /// What has changed since, these tasks living with these thread ids. Undoes what is not a task's.
-    pub(crate) fn after(self, tasks: impl Iterator<Item = (TaskId, i32)>) -> Vec<Change> {
+    pub(crate) fn after(mut self, tasks: impl Iterator<Item = (TaskId, i32)>) -> Vec<Change> {
         let after = self.look(tasks);
-        FURNISHED.get().map_or_else(Vec::new, |before| changes(before, &after))
+        let Some(before) = FURNISHED.get() else { return Vec::new() };
+        self.untouched = after.files == before.files;
+        changes(before, &after)
     }
 
     fn look(&self, tasks: impl Iterator<Item = (TaskId, i32)>) -> World {
@@ -78,6 +78,34 @@ impl Drop for Watch {
         if sys::hostname() != self.hostname {
             sys::set_hostname(&self.hostname);
         }
+        STANDING.store(self.untouched, SeqCst);
+        if !self.untouched {
+            clear(Path::new(layout::WORLD));
+        }
+    }
+}
+
+/// Makes the watched directory.
+fn make(root: &Path) -> std::io::Result<()> {
+    clear(root);
+    fs::create_dir(root)?;
+    mode(root, 0o777)?;
+    for name in layout::SEED_FILES {
+        let path = root.join(name);
+        fs::write(&path, [b's'; layout::SEED_LENGTH as usize])?;
+        mode(&path, layout::SEED_MODE)?;
+    }
+    for name in layout::SEED_DIRECTORIES {
+        let path = root.join(name);
+        fs::create_dir(&path)?;
+        mode(&path, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Removes a watched directory that stands yet: an experiment that is not watched has none.
+pub(crate) fn put_away() {
+    if STANDING.swap(false, SeqCst) {
         clear(Path::new(layout::WORLD));
     }
 }
@@ -85,8 +113,11 @@ impl Drop for Watch {
 /// Gives the first task what watched experiments refer to, and nothing else.
 pub(crate) fn furnish() {
     let close = |number: u64| sys::number(libc::SYS_close, [number, 0, 0, 0, 0, 0]);
-    for number in layout::FD_FREE..layout::FD_READ {
-        let _ = close(number);
+    // Linux before 5.9 has no close_range(2).
+    if sys::number(libc::SYS_close_range, [layout::FD_FREE, layout::FD_READ - 1, 0, 0, 0, 0]) != 0 {
+        for number in layout::FD_FREE..layout::FD_READ {
+            let _ = close(number);
+        }
     }
     let move_to = |from: u64, to: u64| sys::number(libc::SYS_dup2, [from, to, 0, 0, 0, 0]);
     let _ = move_to(layout::FD_READ, layout::FD_CLOSE);

@@ -118,21 +118,22 @@ fn warm(config: &Config) -> Result<Warm, String> {
     Ok(Warm { vm, filter, room, signals })
 }
 
-/// Has the kernel extend the stack's mapping, and gives the pages back, or every fork would copy their
-/// entries and every worker free them.
-#[inline(never)]
+/// Has the kernel extend the stack's mapping by touching the one page at its far end: pages in between
+/// would have their entries copied by every fork.
 fn grow_stack() {
-    let mut space = std::mem::MaybeUninit::<[u8; STACK]>::uninit();
-    let start = space.as_mut_ptr().cast::<u8>();
-    for page in (0..STACK).step_by(4096) {
-        // SAFETY: within the array.
-        unsafe { start.add(page).write_volatile(0) };
+    // SAFETY: the word lies within what RLIMIT_STACK leaves free, below all that is in use, and the stack's
+    // pointer is there while it is written, as kernels before 5.0 demand (arch/x86/mm/fault.c,
+    // do_user_addr_fault). Afterwards it is where it was.
+    unsafe {
+        core::arch::asm!(
+            "mov {old}, rsp",
+            "sub rsp, {size}",
+            "mov qword ptr [rsp], 0",
+            "mov rsp, {old}",
+            old = out(reg) _,
+            size = const STACK,
+        );
     }
-    let (from, to) = (start as usize, start as usize + STACK);
-    let (first, end) = (from.next_multiple_of(4096), to & !4095);
-    // SAFETY: whole pages of the array, in which nothing is that would be missed.
-    unsafe { libc::madvise(start.add(first - from).cast(), end - first, libc::MADV_DONTNEED) };
-    std::hint::black_box(&mut space);
 }
 
 fn serve(control: &OwnedFd, config: &Config, warm: &mut Warm) {
