@@ -15,7 +15,7 @@ mod world;
 
 pub use behind::{Expected, Foreseen, behind};
 pub use compare::{Difference, compare};
-pub use judge::dialect;
+pub use judge::{dialect, is_for_probes};
 pub use machine::expect;
 
 use crate::Experiment;

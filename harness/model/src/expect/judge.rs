@@ -17,6 +17,13 @@ const UPROBE: u32 = 336;
 /// `si_code` of a SIGSYS from seccomp (`SYS_SECCOMP`).
 const SYS_SECCOMP: i32 = 1;
 
+/// Whether this is one of the calls that the kernel's own trampolines make, and that newer kernels let run
+/// whatever filters say (kernel/seccomp.c seccomp_uprobe_exception).
+#[must_use]
+pub fn is_for_probes(call: &Call) -> bool {
+    call.abi != Abi::I386 && [URETPROBE, UPROBE].contains(&(call.nr as u32))
+}
+
 /// What seccomp says of a call.
 enum Ruling {
     Run,
