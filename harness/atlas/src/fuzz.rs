@@ -8,6 +8,7 @@ mod ask;
 mod coverage;
 mod finding;
 mod leg;
+mod queue;
 mod shrink;
 mod source;
 
@@ -123,7 +124,7 @@ pub struct Tally {
     pub broken: BTreeMap<&'static str, u64>,
     /// Guests lost.
     pub lost: u64,
-    /// Time spent on trials, without boots.
+    /// Time since the first guest was up.
     pub busy: Duration,
 }
 
@@ -174,23 +175,30 @@ pub fn record(plan: &Plan, trials: u64) -> Result<(Traits, Vec<Recorded>), Strin
     let Some(kernel) = plan.kernels.first() else { return Err("no kernel was named".into()) };
     let (sender, _events) = mpsc::channel();
     let source = source::Source::new(plan);
-    leg::Leg::new(plan, kernel, &source, &AtomicBool::new(false), &sender).record(trials)
+    let queue = queue::Queue::default();
+    leg::Leg::new(plan, kernel, &source, &queue, &AtomicBool::new(false), &sender).record(trials)
 }
 
 /// Carries a plan out. `stop` ends it early, with what there is. Gives what the trials reached.
+///
+/// A worker that finds every kernel taken helps with one that is not done yet: a kernel's trials are
+/// numbered, so that it does not matter in which guest one is carried out.
 pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn FnMut(&Event)) -> Reach {
     let (sender, events) = mpsc::channel();
     let next = AtomicUsize::new(0);
     let source = source::Source::new(plan);
+    let queues: Vec<_> = plan.kernels.iter().map(|kernel| (kernel, queue::Queue::default())).collect();
+    let jobs = plan.jobs.max(1);
     std::thread::scope(|scope| {
-        for _ in 0..plan.jobs.clamp(1, plan.kernels.len().max(1)) {
-            let (sender, next, source) = (sender.clone(), &next, &source);
+        for _ in 0..jobs {
+            let (sender, next, source, queues) = (sender.clone(), &next, &source, &queues);
             scope.spawn(move || {
-                while let Some(kernel) = plan.kernels.get(next.fetch_add(1, SeqCst)) {
-                    if stop.load(SeqCst) {
-                        return;
-                    }
-                    leg::Leg::new(plan, kernel, source, stop, &sender).walk();
+                while let place = next.fetch_add(1, SeqCst)
+                    && place < queues.len() * jobs
+                    && !stop.load(SeqCst)
+                {
+                    let (kernel, queue) = &queues[place % queues.len()];
+                    leg::Leg::new(plan, kernel, source, queue, stop, &sender).walk();
                 }
             });
         }

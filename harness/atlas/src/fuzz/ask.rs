@@ -80,7 +80,7 @@ impl Leg<'_> {
         let Some(machine) = self.guest() else { return Err(Nobody) };
         match machine.request(&request, LIMIT + MARGIN) {
             Ok(Response::Ran(outcomes)) => {
-                self.tally.experiments += outcomes.len() as u64;
+                self.queue.note(|tally| tally.experiments += outcomes.len() as u64);
                 let mut outcomes = outcomes.into_iter();
                 Ok(Ok(trials
                     .iter()

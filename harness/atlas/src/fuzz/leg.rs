@@ -1,10 +1,11 @@
-//! One kernel's part of a fuzz run.
+//! One guest's part of a fuzz run: of one kernel, beside others perhaps.
 
 use super::ask::{Came, Nobody, most};
 use super::finding::{Finding, Kind};
+use super::queue::Queue;
 use super::shrink::{Smallest, between};
 use super::source::{Generators, Source};
-use super::{Budget, Event, Plan, Recorded, Tally};
+use super::{Event, Plan, Recorded};
 use crate::results::Jit;
 use crate::run::{FirstGuest, first_guest};
 use atlas_model::experiment::Op;
@@ -12,25 +13,26 @@ use atlas_model::traits::{Feature, Traits};
 use atlas_properties::{Property, REPLAY, Trial};
 use atlas_vm::kernels::Kernel;
 use atlas_vm::{Lost, Machine};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// After so many lost guests a kernel is given up; where they are boots, after the latter number.
 const MOST_LOST: u64 = 1000;
 const MOST_LOST_BOOTS: u64 = 60;
 /// So many broken trials of a property are made smaller on a kernel; more are only counted.
 const SHRUNK: u64 = 2;
-/// Trials of one round over all properties.
-const ROUND: u64 = 500;
-/// The same where time is what is given: every property shall have its turn in a short run.
-const ROUND_OF_TIME: u64 = 100;
+/// Trials carried out before the clock is looked at: so many at first, and twice as many each time that they
+/// took less than a while, for a trial of one property takes a hundred times as long as one of another.
+const STEP: usize = 4;
+const WHILE: Duration = Duration::from_millis(300);
 
 /// Trials, and for each its outcomes.
 type Carried = (Vec<Arc<Trial>>, Vec<Vec<Came>>);
 
-/// One kernel's part of a fuzz run.
+/// One guest's part of a fuzz run.
 pub(super) struct Leg<'a> {
     pub(super) plan: &'a Plan,
     kernel: &'a Kernel,
@@ -39,11 +41,12 @@ pub(super) struct Leg<'a> {
     stop: &'a AtomicBool,
     events: Sender<Event>,
     machine: Option<Machine>,
-    /// When the time is over; `None` where there is no such time.
-    ends: Option<Instant>,
     release: String,
     pub(super) traits: Traits,
-    pub(super) tally: Tally,
+    /// What the guests of the kernel do together.
+    pub(super) queue: &'a Queue,
+    /// Guests that this one lost.
+    pub(super) lost: u64,
 }
 
 impl<'a> Leg<'a> {
@@ -51,6 +54,7 @@ impl<'a> Leg<'a> {
         plan: &'a Plan,
         kernel: &'a Kernel,
         source: &'a Source<'a>,
+        queue: &'a Queue,
         stop: &'a AtomicBool,
         events: &Sender<Event>,
     ) -> Self {
@@ -62,10 +66,10 @@ impl<'a> Leg<'a> {
             stop,
             events: events.clone(),
             machine: None,
-            ends: None,
             release: String::new(),
             traits: Traits::default(),
-            tally: Tally::default(),
+            queue,
+            lost: 0,
         }
     }
 
@@ -75,7 +79,7 @@ impl<'a> Leg<'a> {
     }
 
     fn not_run(&self, why: String) {
-        if !self.stopped() {
+        if !self.stopped() && self.queue.may_tell() {
             self.tell(Event::NotRun { kernel: self.kernel.name.clone(), why });
         }
     }
@@ -110,7 +114,7 @@ impl<'a> Leg<'a> {
         for index in 0..self.plan.properties.len() {
             let numbers = self.plan.first..self.plan.first + part(&self.plan.properties, index, trials);
             let Ok((trials, came)) = self.carry(index, numbers) else {
-                return Err(format!("the guest was lost {} times", self.tally.lost));
+                return Err(format!("the guest was lost {} times", self.lost));
             };
             for (trial, came) in trials.into_iter().zip(came) {
                 for came in came {
@@ -128,68 +132,64 @@ impl<'a> Leg<'a> {
         Ok((self.traits, recorded))
     }
 
+    /// Takes rounds until none is left.
     pub(super) fn walk(mut self) {
-        if let Err(why) = self.boot() {
-            return self.not_run(why);
+        if !self.queue.join() {
+            return;
         }
-        self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
+        if let Err(why) = self.work() {
+            self.not_run(why);
+        }
+        if let Some(tally) = self.queue.leave() {
+            self.tell(Event::Finished { kernel: self.kernel.name.clone(), tally });
+        }
+    }
+
+    fn work(&mut self) -> Result<(), String> {
+        self.boot()?;
+        if self.queue.up() {
+            self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
+        }
         if !self.traits.has(Feature::ModeFilter) {
-            return self.not_run("the kernel has no filters, as its probe says".into());
+            return Err("the kernel has no filters, as its probe says".into());
         }
-        if let Budget::Time(limit) = self.plan.budget {
-            self.ends = Instant::now().checked_add(limit);
+        let gone = |queue: &Queue| format!("given up after {} lost guests", queue.lost());
+        if self.queue.begin() {
+            self.replay().map_err(|Nobody| gone(self.queue))?;
         }
-        let mut done = 0;
-        if self.replay().is_err() {
-            return self.gone();
+        while !self.over()
+            && let Some(trials) = self.queue.next_round(self.plan.budget)
+        {
+            self.round(&trials).map_err(|Nobody| gone(self.queue))?;
         }
-        while let Some(trials) = self.left(done) {
-            if self.round(done, trials).is_err() {
-                self.gone();
-                break;
-            }
-            done += trials;
-        }
-        self.tell(Event::Finished { kernel: self.kernel.name.clone(), tally: self.tally.clone() });
+        Ok(())
     }
 
     fn most_lost(&self) -> u64 {
         if self.plan.guests.are_cheap() { MOST_LOST } else { MOST_LOST_BOOTS }
     }
 
-    fn gone(&self) {
-        self.not_run(format!("given up after {} lost guests", self.tally.lost));
-    }
-
-    /// The trials of the next round; `None` when the budget is spent.
-    fn left(&self, done: u64) -> Option<u64> {
-        let left = match self.plan.budget {
-            Budget::Trials(all) => all.saturating_sub(done).min(ROUND),
-            Budget::Time(_) => ROUND_OF_TIME,
-        };
-        (left > 0 && !self.over()).then_some(left)
-    }
-
     /// Whether the time is over, or somebody ended it.
     fn over(&self) -> bool {
-        self.stopped() || self.ends.is_some_and(|ends| Instant::now() >= ends)
+        self.stopped() || self.queue.ended(self.plan.budget)
     }
 
-    /// A round: every property gets its share of the trials from `done` to `done + trials`, a request
-    /// at a time.
-    fn round(&mut self, done: u64, trials: u64) -> Result<(), Nobody> {
+    /// A round: every property gets its share of these trials, some at a time.
+    fn round(&mut self, trials: &Range<u64>) -> Result<(), Nobody> {
         for index in 0..self.plan.properties.len() {
-            let share = |upto| part(&self.plan.properties, index, upto);
-            let step = most(self.plan.properties[index].isolation);
-            let end = self.plan.first + share(done + trials);
-            let mut next = self.plan.first + share(done);
+            let share = |upto| self.plan.first + part(&self.plan.properties, index, upto);
+            let (mut next, end) = (share(trials.start), share(trials.end));
+            let mut step = STEP;
             while next < end && !self.over() {
-                let upto = end.min(next + step as u64);
+                let (upto, start) = (end.min(next + step as u64), Instant::now());
                 self.batch(index, next..upto)?;
                 next = upto;
+                if start.elapsed() < WHILE {
+                    step = most(self.plan.properties[index].isolation).min(step * 2);
+                }
                 self.tell(Event::Progress {
                     kernel: self.kernel.name.clone(),
-                    tally: self.tally.clone(),
+                    tally: self.queue.tally(),
                     reach: self.source.reach(),
                 });
             }
@@ -197,18 +197,16 @@ impl<'a> Leg<'a> {
         Ok(())
     }
 
-    fn batch(&mut self, index: usize, numbers: std::ops::Range<u64>) -> Result<(), Nobody> {
+    fn batch(&mut self, index: usize, numbers: Range<u64>) -> Result<(), Nobody> {
         let property = self.plan.properties[index];
         let first = numbers.start;
         let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
         let (trials, came) = self.carry(index, numbers)?;
-        *self.tally.judged.entry(property.name).or_default() += trials.len() as u64;
+        self.queue.note(|tally| *tally.judged.entry(property.name).or_default() += trials.len() as u64);
         for (number, (trial, came)) in (first..).zip(trials.iter().zip(&came)) {
             self.note_accepted(trial, came);
             let Some((kind, settings)) = self.broken(property, trial, came, settings) else { continue };
-            let count = self.tally.broken.entry(property.name).or_default();
-            *count += 1;
-            if *count <= SHRUNK {
+            if self.queue.note_broken(property.name) <= SHRUNK {
                 let smallest = self.shrink((index, property), number, &settings, kind);
                 self.found(property, number, &settings, smallest);
             }
@@ -217,17 +215,15 @@ impl<'a> Leg<'a> {
     }
 
     /// Carries trials of one property out under every JIT setting: for each trial one outcome a setting.
-    fn carry(&mut self, index: usize, numbers: std::ops::Range<u64>) -> Result<Carried, Nobody> {
+    fn carry(&mut self, index: usize, numbers: Range<u64>) -> Result<Carried, Nobody> {
         let trials = self.source.trials(&self.generators, index, numbers);
         let plain: Vec<&Trial> = trials.iter().map(Arc::as_ref).collect();
-        let start = Instant::now();
         let mut came: Vec<Vec<Came>> = vec![Vec::new(); trials.len()];
         for &jit in self.plan.jit.settings(self.traits.has(Feature::JitToggle)) {
             for (all, one) in came.iter_mut().zip(self.carry_out(self.plan.properties[index], &plain, jit)?) {
                 all.push(one);
             }
         }
-        self.tally.busy += start.elapsed();
         Ok((trials, came))
     }
 
@@ -255,9 +251,9 @@ impl<'a> Leg<'a> {
             for &jit in settings {
                 came.extend(self.carry_out(&REPLAY, &[&trial], jit)?);
             }
-            *self.tally.judged.entry(REPLAY.name).or_default() += 1;
+            self.queue.note(|tally| *tally.judged.entry(REPLAY.name).or_default() += 1);
             if let Some((kind, settings)) = self.broken(&REPLAY, &trial, &came, settings) {
-                *self.tally.broken.entry(REPLAY.name).or_default() += 1;
+                self.queue.note_broken(REPLAY.name);
                 self.found(&REPLAY, number, &settings, Smallest { trial, kind, shrunk: 0 });
             }
         }
@@ -281,23 +277,28 @@ impl<'a> Leg<'a> {
         self.tell(Event::Found(Box::new(finding.tell(property, &self.traits))));
     }
 
-    fn note_accepted(&mut self, trial: &Trial, came: &[Came]) {
+    fn note_accepted(&self, trial: &Trial, came: &[Came]) {
+        let (mut attached, mut accepted) = (0, 0);
         for came in came {
             let Came::Seen(seen) = came else { continue };
             for (experiment, seen) in trial.experiments.iter().zip(seen) {
                 for (step, seen) in experiment.steps.iter().zip(&seen.steps) {
                     if matches!(step.op, Op::Install(_)) && seen.reached {
-                        self.tally.attached += 1;
-                        self.tally.accepted += u64::from(seen.returned == Some(0));
+                        attached += 1;
+                        accepted += u64::from(seen.returned == Some(0));
                     }
                 }
             }
         }
+        self.queue.note(|tally| {
+            tally.attached += attached;
+            tally.accepted += accepted;
+        });
     }
 
     /// A guest to ask: the one that is there, or a new one.
     pub(super) fn guest(&mut self) -> Option<&mut Machine> {
-        if self.machine.is_none() && !self.stopped() && self.tally.lost < self.most_lost() {
+        if self.machine.is_none() && !self.stopped() && self.queue.lost() < self.most_lost() {
             match self.plan.guests.take(self.kernel, &mut self.told()) {
                 Ok(machine) => self.machine = Some(machine),
                 Err(error) => self.not_run(error.to_string()),
@@ -311,7 +312,8 @@ impl<'a> Leg<'a> {
         self.machine = None;
         // Whoever ends a run ends its guests: those are not lost.
         if !self.stopped() {
-            self.tally.lost += 1;
+            self.lost += 1;
+            self.queue.note(|tally| tally.lost += 1);
             self.tell(Event::Lost { kernel: self.kernel.name.clone(), why: lost.reason.to_string() });
         }
     }

@@ -29,10 +29,10 @@ impl Leg<'_> {
     ) -> Smallest {
         let mut tree = self.generators.tree(self.plan, index, number);
         let mut smallest = Smallest { trial: tree.current(), kind, shrunk: 0 };
-        let boots_before = self.tally.lost;
+        let boots_before = self.lost;
         let mut broke = true;
         for _ in 0..TRIES {
-            if self.tally.lost - boots_before >= u64::from(BOOTS) {
+            if self.lost - boots_before >= u64::from(BOOTS) {
                 break;
             }
             let moved = if broke { tree.simplify() } else { tree.complicate() };
