@@ -127,7 +127,8 @@ fn warm(criterion: &mut Criterion) {
     experiments(criterion, &world);
 }
 
-/// How many experiments of a property a second one kernel carries out, the guest and its probes included.
+/// How many experiments of a property a second one kernel carries out in as many guests as there are
+/// processors, these and their probes included.
 fn experiments(criterion: &mut Criterion, world: &World) {
     let mut group = criterion.benchmark_group("experiments");
     group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
@@ -145,7 +146,7 @@ fn experiments(criterion: &mut Criterion, world: &World) {
                 regressions: Vec::new(),
                 jit: JitChoice::On,
                 guests: guests.clone(),
-                jobs: 1,
+                jobs: std::thread::available_parallelism().map_or(1, usize::from),
             };
             bencher.iter(|| fuzz::run(&plan, &AtomicBool::new(false), &mut |_| {}));
         });
