@@ -104,7 +104,10 @@ impl Told {
             Event::Found(finding) => self.found.push((**finding).clone()),
             Event::Lost { .. } => self.lost += 1,
             Event::NotRun { why, .. } => self.not_run.push(why.clone()),
-            Event::Finished { tally, .. } => self.finished = Some(tally.clone()),
+            Event::Finished { tally, .. } => {
+                let before = self.finished.replace(tally.clone());
+                assert!(before.is_none(), "a kernel is finished once, by whatever number of guests");
+            }
             Event::Booted { .. } | Event::TemplateTrouble { .. } | Event::Progress { .. } => {}
         }
     }
@@ -187,6 +190,16 @@ fn what_does_not_hold_ends_in_the_smallest_trial_and_comes_back() {
     is_a_case_file(first);
 }
 
+#[test]
+fn two_guests_of_a_kernel_judge_together_what_one_judges_alone() {
+    const TRIALS: u64 = 250;
+    let tally = |jobs| told(&Plan { jobs, ..plan(&FEW, 7, Budget::Trials(TRIALS)) }).finished.unwrap();
+    let (alone, together) = (tally(1), tally(2));
+    assert_eq!(alone.judged["few"], TRIALS);
+    assert!(alone.broken["few"] > 2, "{:?}", alone.broken);
+    assert_eq!((&together.judged, &together.broken), (&alone.judged, &alone.broken));
+}
+
 /// Written, read back, and taken by `atlas run`: kernel and model agree on what is in it.
 fn is_a_case_file(finding: &Finding) {
     let directory = tempfile::tempdir().unwrap();
@@ -212,6 +225,7 @@ fn a_budget_of_time_ends_near_its_time() {
         }
         told.take(event);
     });
+    assert!(told.not_run.is_empty(), "{:?}", told.not_run);
     let took = first.unwrap().elapsed();
     let tally = told.finished.unwrap();
     println!("{took:?} for {budget:?}, {} trials", tally.trials());
