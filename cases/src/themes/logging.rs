@@ -122,10 +122,11 @@ impl Log {
     }
 
     fn take_what_has_come(&mut self) {
-        // Longer ones the kernel does not make (kernel/printk/internal.h CONSOLE_EXT_LOG_MAX).
+        // Longer ones the kernel does not make (include/linux/printk.h CONSOLE_EXT_LOG_MAX).
         let mut record = [0; 8192];
         loop {
             match self.device.read(&mut record) {
+                Ok(0) => return,
                 Ok(length) => self.lines.push(String::from_utf8_lossy(&record[..length]).into_owned()),
                 // Records were overwritten before they were read; the next one is there.
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}

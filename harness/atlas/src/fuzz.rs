@@ -198,7 +198,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn FnMut(&Event)) -> Reac
                     && !stop.load(SeqCst)
                 {
                     let (kernel, queue) = &queues[place % queues.len()];
-                    leg::Leg::new(plan, kernel, source, queue, stop, &sender).walk();
+                    if queue.join(plan.budget) {
+                        leg::Leg::new(plan, kernel, source, queue, stop, &sender).walk();
+                    }
                 }
             });
         }

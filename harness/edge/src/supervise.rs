@@ -80,10 +80,12 @@ fn follow(
     if experiment.steps.iter().any(|step| step.op == Op::Exec) {
         resume::store(experiment)?;
     }
-    let mut watched = if experiment.watch { Some(Watch::begin()?) } else { None };
-    if watched.is_none() {
+    let mut watched = if experiment.watch {
+        Some(Watch::begin()?)
+    } else {
         world::put_away();
-    }
+        None
+    };
     task::set_current(experiment);
     let deadline = Instant::now() + limit;
     let tid = first_task();
@@ -116,6 +118,10 @@ fn follow(
     // A lone task that was reaped has left nobody behind.
     if known.len() > 1 || known[0].end.is_none() || experiment.watch {
         sys::kill_everything(known.iter().map(|task| task.tid));
+    }
+    if !in_time {
+        // A task that was late may have gone on after the look.
+        world::put_away();
     }
     Ok(observation)
 }

@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 /// kernel keeps blocked signals for process 1 too (kernel/signal.c sig_ignored).
 const SIGNALS: u64 = sys::signal_set(&[10, 12, 34, 35, 36, 37, 38, 39, 40]);
 
-/// What the first task sees before its first step, which is the same for every experiment: the
-/// directory is made anew, and the task furnished, for each. Looking takes a fifth of a small experiment.
+/// What the first task sees before its first step, which is the same for every experiment: the directory is as
+/// it was made, and the task is furnished for each. Looking takes a fifth of a small experiment.
 static FURNISHED: OnceLock<World> = OnceLock::new();
 
-/// Whether the directory stands as it was made: nothing was done to it by the experiment before. To make it
-/// anew takes as long as all else that a small experiment does.
+/// Whether the directory stands as it was made: nothing was done to it by the experiment before. Making it
+/// takes a tenth of a small experiment.
 static STANDING: AtomicBool = AtomicBool::new(false);
 
 /// A world that is being watched.

@@ -123,7 +123,7 @@ fn warm(config: &Config) -> Result<Warm, String> {
 fn grow_stack() {
     // SAFETY: the word lies within what RLIMIT_STACK leaves free, below all that is in use, and the stack's
     // pointer is there while it is written, as kernels before 5.0 demand (arch/x86/mm/fault.c,
-    // do_user_addr_fault). Afterwards it is where it was.
+    // __do_page_fault). Afterwards it is where it was.
     unsafe {
         core::arch::asm!(
             "mov {old}, rsp",

@@ -132,11 +132,8 @@ impl<'a> Leg<'a> {
         Ok((self.traits, recorded))
     }
 
-    /// Takes rounds until none is left.
+    /// Takes rounds until none is left. Its worker has joined the queue.
     pub(super) fn walk(mut self) {
-        if !self.queue.join() {
-            return;
-        }
         if let Err(why) = self.work() {
             self.not_run(why);
         }
@@ -153,14 +150,17 @@ impl<'a> Leg<'a> {
         if !self.traits.has(Feature::ModeFilter) {
             return Err("the kernel has no filters, as its probe says".into());
         }
-        let gone = |queue: &Queue| format!("given up after {} lost guests", queue.lost());
+        self.rounds().map_err(|Nobody| format!("given up after {} lost guests", self.queue.lost()))
+    }
+
+    fn rounds(&mut self) -> Result<(), Nobody> {
         if self.queue.begin() {
-            self.replay().map_err(|Nobody| gone(self.queue))?;
+            self.replay()?;
         }
-        while !self.over()
+        while !self.stopped()
             && let Some(trials) = self.queue.next_round(self.plan.budget)
         {
-            self.round(&trials).map_err(|Nobody| gone(self.queue))?;
+            self.round(&trials)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Budget, Tally};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Trials of one round over all properties: every property has its turn in a short run, and no guest waits
 /// long for the last of several to end its round.
@@ -34,11 +34,17 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker comes; `false` where there is nothing to do any more.
-    pub(super) fn join(&self) -> bool {
+    /// A worker comes; `false` where there is nothing for it to do: a guest is made in vain that finds no round.
+    pub(super) fn join(&self, budget: Budget) -> bool {
         let mut state = self.state();
-        state.workers += usize::from(!state.over);
-        !state.over
+        let comes = match budget {
+            _ if state.over => false,
+            _ if state.workers == 0 => true,
+            Budget::Trials(all) => all.saturating_sub(state.taken).div_ceil(ROUND) > state.workers as u64,
+            Budget::Time(limit) => !state.ended(limit),
+        };
+        state.workers += usize::from(comes);
+        comes
     }
 
     /// A worker goes, for there is nothing to do for it. Gives what was done where it was the last.
@@ -69,26 +75,20 @@ impl Queue {
 
     /// The trials of the next round, as numbers over all properties; `None` when the budget is spent.
     pub(super) fn next_round(&self, budget: Budget) -> Option<std::ops::Range<u64>> {
-        let ended = self.ended(budget);
         let mut state = self.state();
         let trials = match budget {
             Budget::Trials(all) => all.saturating_sub(state.taken).min(ROUND),
+            Budget::Time(limit) if state.ended(limit) => 0,
             Budget::Time(_) => ROUND,
         };
-        if trials == 0 || ended {
-            return None;
-        }
         let first = state.taken;
         state.taken += trials;
-        Some(first..first + trials)
+        (trials > 0).then_some(first..first + trials)
     }
 
     /// Whether the time is over.
     pub(super) fn ended(&self, budget: Budget) -> bool {
-        match (budget, self.state().up) {
-            (Budget::Time(limit), Some(up)) => up.elapsed() >= limit,
-            _ => false,
-        }
+        matches!(budget, Budget::Time(limit) if self.state().ended(limit))
     }
 
     /// Notes what was done.
@@ -116,6 +116,11 @@ impl Queue {
 }
 
 impl State {
+    /// Whether a time is over that began with the first guest.
+    fn ended(&self, limit: Duration) -> bool {
+        self.up.is_some_and(|up| up.elapsed() >= limit)
+    }
+
     fn tally(&self) -> Tally {
         Tally { busy: self.up.map(|up| up.elapsed()).unwrap_or_default(), ..self.tally.clone() }
     }
@@ -124,7 +129,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const MANY: Budget = Budget::Trials(1000);
 
     #[test]
     fn rounds_are_all_trials_once() {
@@ -136,20 +142,33 @@ mod tests {
     #[test]
     fn the_last_to_go_has_the_tally_and_nobody_comes_after() {
         let queue = Queue::default();
-        assert!(queue.join() && queue.join());
+        assert!(queue.join(MANY) && queue.join(MANY));
         assert!(queue.up() && !queue.up());
         assert!(queue.begin() && !queue.begin());
         queue.note(|tally| tally.experiments += 3);
         assert!(queue.leave().is_none());
         assert_eq!(queue.leave().unwrap().experiments, 3);
-        assert!(!queue.join());
+        assert!(!queue.join(MANY));
     }
 
     #[test]
     fn what_never_began_has_no_tally_and_its_time_never_ends() {
         let queue = Queue::default();
-        assert!(queue.join() && !queue.ended(Budget::Time(Duration::ZERO)));
+        assert!(queue.join(MANY) && !queue.ended(Budget::Time(Duration::ZERO)));
         assert!(queue.leave().is_none());
         assert!(queue.may_tell() && !queue.may_tell());
+    }
+
+    #[test]
+    fn no_more_come_than_there_are_rounds_and_none_when_the_time_is_over() {
+        let queue = Queue::default();
+        let three = Budget::Trials(250);
+        assert_eq!([three; 4].map(|budget| queue.join(budget)), [true, true, true, false]);
+        let queue = Queue::default();
+        // The first one replays what was found before, though there be no trials.
+        assert!(queue.join(Budget::Trials(0)) && !queue.join(Budget::Trials(0)));
+        assert!(queue.join(Budget::Time(Duration::ZERO)));
+        queue.up();
+        assert!(!queue.join(Budget::Time(Duration::ZERO)));
     }
 }
