@@ -15,6 +15,7 @@ mod explain;
 mod interp;
 pub mod op;
 mod serial;
+mod ways;
 
 pub use assemble::{AssembleError, assemble};
 pub use build::*;
@@ -23,6 +24,7 @@ pub use check::{Rejection, Rule, check};
 pub use disasm::disassemble;
 pub use explain::{Explanation, explain};
 pub use interp::{Ran, run, run_seen};
+pub use ways::{Free, Test, Way, Ways, ways};
 
 use serde::{Deserialize, Serialize};
 

@@ -174,7 +174,8 @@ fn branch_signs(operation: u16) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn field(at: u32) -> String {
+/// A word of the call by its byte offset.
+pub(super) fn field(at: u32) -> String {
     match at {
         offset::NR => "sys_number".to_owned(),
         offset::ARCH => "arch".to_owned(),
