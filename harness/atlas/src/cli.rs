@@ -2,6 +2,7 @@
 //! deviates, 1 when something does, 2 for usage and environment.
 
 mod bench;
+mod compiler;
 mod diff;
 mod exit;
 mod fuzz;

@@ -28,6 +28,7 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod shard;
+pub mod source;
 pub mod store;
 pub mod sweep;
 

@@ -2,22 +2,10 @@
 
 use atlas_model::abi::SeccompData;
 use atlas_model::policy::{Policy, Rule};
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
 
-/// The longest policy file that is read, in bytes.
-const LONGEST: u64 = 8 << 20;
-
-/// A file that is no policy.
+/// A text that is no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyFileError {
-    /// It cannot be read.
-    #[error("cannot read the policy: {0}")]
-    Read(#[from] std::io::Error),
-    /// It is too long.
-    #[error("it is longer than {LONGEST} bytes, and a policy is not")]
-    TooLong,
     /// It is no JSON of a policy.
     #[error("it is no policy: {0}")]
     Parse(#[from] serde_json::Error),
@@ -29,20 +17,15 @@ pub enum PolicyFileError {
     Meaning(String),
 }
 
-/// Reads a policy file.
+/// Reads the text of a policy.
 ///
 /// # Errors
 /// [`PolicyFileError`].
-pub fn read(path: &Path) -> Result<Policy, PolicyFileError> {
-    let mut text = Vec::new();
-    // The length that a pipe or a device says it has means nothing.
-    if File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)? as u64 > LONGEST {
-        return Err(PolicyFileError::TooLong);
-    }
-    let policy: Policy = serde_json::from_slice(&text)?;
+pub fn parse(text: &[u8]) -> Result<Policy, PolicyFileError> {
+    let policy: Policy = serde_json::from_slice(text)?;
     // A word that is misspelt must not be a rule that is missing.
     let understood = serde_json::to_value(&policy)?;
-    if serde_json::from_slice::<serde_json::Value>(&text)? != understood {
+    if serde_json::from_slice::<serde_json::Value>(text)? != understood {
         return Err(PolicyFileError::More(understood.to_string()));
     }
     match problem(&policy) {

@@ -9,7 +9,7 @@ use seccomp_atlas::bench::item::{self, Item, REFERENCE};
 use seccomp_atlas::bench::list;
 use seccomp_atlas::bench::results::Bench;
 use seccomp_atlas::bench::run::{Plan, run};
-use seccomp_atlas::bench::{filters, source};
+use seccomp_atlas::bench::{filters, given};
 use seccomp_atlas::plan::JitChoice;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -135,7 +135,7 @@ fn the_command_measures_a_filter_of_mine() {
     let directory = tempfile::tempdir().unwrap();
     let mine = directory.path().join("mine.bpf");
     std::fs::write(&mine, filters::compares(3).to_bytes()).unwrap();
-    assert_eq!(source::read(&mine).unwrap().filters, [(None, filters::compares(3))]);
+    assert_eq!(given::read(&mine).unwrap().filters, [(None, filters::compares(3))]);
     let json = directory.path().join("bench.json");
     let said = |arguments: &[&str]| {
         let output = cargo_bin_cmd!("atlas").arg("bench").args(arguments).output().unwrap();

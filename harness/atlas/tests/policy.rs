@@ -47,7 +47,8 @@ fn what_is_no_policy_is_refused_with_the_reason() {
     let condition = "{ \"arg\": 0, \"comparison\": \"Equal\", \"value\": 16 }";
     let twice = changed(condition, &format!("{condition}, {condition}"));
     for (content, compiler, says) in [
-        ("rules".into(), "linear", "it is no policy: expected value at line 1 column 1"),
+        ("rules".into(), "linear", "8 bytes each, or JSON of a profile or a policy"),
+        ("{ \"abis\" }".into(), "linear", "it is no policy: expected `:` at line 1 column 10"),
         (changed("\"default\"", "\"defalt\""), "linear", "missing field `default`"),
         (changed("\"foreign\"", "\"comment\": 1, \"foreign\""), "linear", "it says more than a policy does"),
         (changed("[\"X86_64\", \"X32\"]", "[]"), "linear", "it speaks of no ABI"),

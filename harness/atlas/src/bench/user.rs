@@ -1,8 +1,9 @@
 //! Measurements of the user's own filters.
 
+use super::given::{Given, NotGiven};
 use super::item::{Item, REFERENCE, behind, native, seen};
 use super::list;
-use super::source::{NoSource, Source, around};
+use crate::source::around;
 use atlas_model::bpf::{Dialect, run};
 use atlas_model::{Action, Filter};
 
@@ -15,7 +16,7 @@ const YARDSTICK: &str = "compares/100";
 pub enum Unusable {
     /// The file holds none.
     #[error(transparent)]
-    Source(#[from] NoSource),
+    Given(#[from] NotGiven),
     /// They do not let the call through.
     #[error(
         "{file} answers {call} with {action}, by instruction {at}: only calls that it allows can be measured (see --call)\n{program}"
@@ -48,7 +49,7 @@ pub fn checks() -> Vec<Item> {
 ///
 /// # Errors
 /// [`Unusable`].
-pub fn items(source: &Source, call_name: &str) -> Result<Vec<Item>, Unusable> {
+pub fn items(source: &Given, call_name: &str) -> Result<Vec<Item>, Unusable> {
     let call = native(call_name, 0).ok_or_else(|| Unusable::NoCall(call_name.into()))?;
     let bare = format!("call/{call_name}");
     let mut items = vec![Item { baseline: None, ..behind(bare.clone(), vec![], call, None) }];
@@ -84,8 +85,8 @@ mod tests {
     use crate::bench::filters;
     use atlas_model::bpf;
 
-    fn source(filters: Vec<(Option<&'static str>, Filter)>) -> Source {
-        Source { name: "mine".into(), filters, notes: vec![] }
+    fn source(filters: Vec<(Option<&'static str>, Filter)>) -> Given {
+        Given { name: "mine".into(), filters, notes: vec![] }
     }
 
     #[test]

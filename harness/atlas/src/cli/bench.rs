@@ -5,10 +5,10 @@ mod files;
 mod select;
 
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run as run_command};
+use crate::bench::given::{self, Given};
 use crate::bench::item::Item;
 use crate::bench::results::Bench;
 use crate::bench::run::{Plan, Step, run};
-use crate::bench::source::{self, Source};
 use crate::bench::{against, document, page, table, user};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
@@ -100,7 +100,7 @@ time. Exit status: 0 measured, 1 a figure that should be exact is not, could not
 is worse than before, 2 usage or environment.";
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
-    let sources = args.filter.iter().map(|path| source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let sources = args.filter.iter().map(|path| given::read(path)).collect::<Result<Vec<_>, _>>()?;
     for (source, note) in sources.iter().flat_map(|it| it.notes.iter().map(move |note| (it, note))) {
         eprintln!("{}: {note}", source.name);
     }
@@ -165,7 +165,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
 
 /// What is measured: what is selected, and the user's own filters with what shows that they are measured
 /// as they should be.
-fn items(args: &Args, sources: &[Source]) -> Result<Vec<Item>, Failure> {
+fn items(args: &Args, sources: &[Given]) -> Result<Vec<Item>, Failure> {
     let mut items = select(&args.measure, !sources.is_empty())?;
     let mut add = |more: Vec<Item>| {
         for item in more {

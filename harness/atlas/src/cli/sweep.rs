@@ -1,17 +1,16 @@
 //! `atlas sweep`.
 
+use super::compiler::CompilerChoice;
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
 use crate::guests::Guests;
 use crate::plan::JitChoice;
-use crate::policyfile;
+use crate::source;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
-use atlas_model::bpf::{self, Filter};
-use atlas_policy::Compiler;
+use atlas_model::Filter;
 use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::{Accelerator, BootOptions};
-use clap::ValueEnum;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -33,7 +32,7 @@ pub(super) struct Args {
     /// A built-in filter
     #[arg(long, value_enum)]
     example: Option<Example>,
-    /// A policy as JSON, such as docs/examples/policy.json
+    /// A policy or an OCI profile as JSON, such as docs/examples/policy.json
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Who makes the filter of the policy
@@ -76,31 +75,6 @@ Asked for are the numbers from 0 to 1023, the same with the x32 bit, and the edg
 instruction and by int 0x80. No call is carried out.
 
 Exit status: 0 every kernel answers as the model says, 1 one does not, 2 usage or environment.";
-
-/// Who makes a filter of a policy.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum CompilerChoice {
-    /// A list of numbers, which expresses every policy
-    #[default]
-    Linear,
-    /// The linked libseccomp, its rules in a list
-    Libseccomp,
-    /// The same, its numbers in a binary tree
-    LibseccompTree,
-    /// seccompiler of rust-vmm
-    Seccompiler,
-}
-
-impl From<CompilerChoice> for Compiler {
-    fn from(choice: CompilerChoice) -> Self {
-        match choice {
-            CompilerChoice::Linear => Self::Linear,
-            CompilerChoice::Libseccomp => Self::LibseccompLinear,
-            CompilerChoice::LibseccompTree => Self::LibseccompTree,
-            CompilerChoice::Seccompiler => Self::Seccompiler,
-        }
-    }
-}
 
 fn register(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x") {
@@ -150,26 +124,14 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The filter that was asked for; one that no kernel takes is refused here.
 fn filter(args: &Args) -> Result<Filter, Failure> {
-    let (filter, of) = match (&args.filter, &args.policy, args.example) {
-        (Some(path), ..) => (read(path)?, path.display().to_string()),
-        (None, Some(path), _) => (compile(path, args.compiler.into())?, path.display().to_string()),
-        (None, None, example) => (example.unwrap_or(Example::Toy).filter()?, "the example".into()),
+    let Some(path) = args.filter.as_ref().or(args.policy.as_ref()) else {
+        return Ok(args.example.unwrap_or(Example::Toy).filter()?);
     };
-    bpf::check(&filter, &bpf::Dialect::default())
-        .map_err(|rejection| format!("{of} is no filter that a kernel takes: {rejection}"))?;
-    Ok(filter)
-}
-
-fn read(path: &Path) -> Result<Filter, Failure> {
-    let wrong = |problem: String| format!("{}: {problem}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    Ok(Filter::from_bytes(&bytes).map_err(|error| wrong(error.to_string()))?)
-}
-
-fn compile(path: &Path, compiler: Compiler) -> Result<Filter, Failure> {
-    let wrong = |problem: String| format!("{}: {problem}", path.display());
-    let policy = policyfile::read(path).map_err(|error| wrong(error.to_string()))?;
-    Ok(compiler.compile(&policy).map_err(|error| wrong(error.to_string()))?)
+    let source = source::read(path)?;
+    for note in source.notes() {
+        eprintln!("{}: {note}", source.file);
+    }
+    Ok(source.filter(args.compiler.into())?)
 }
 
 /// Sweeps on every kernel, as many guests at once as there are processors; in the kernels' order.

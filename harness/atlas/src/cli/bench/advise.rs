@@ -2,14 +2,14 @@
 
 use super::files::read;
 use crate::bench::compilers::{self, COMPILERS};
-use crate::bench::source::Source;
+use crate::bench::given::Given;
 use crate::bench::weights::{self, Weights};
 use crate::cli::Failure;
 use std::path::Path;
 
 /// What the filters do for a program's calls, and which order of rules would be cheaper: of the user's own,
 /// or else of the samples as libseccomp has them.
-pub(super) fn advise(file: &Path, own: &[Source]) -> Result<String, Failure> {
+pub(super) fn advise(file: &Path, own: &[Given]) -> Result<String, Failure> {
     let weights = Weights::parse(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut text = String::new();
     for source in own {

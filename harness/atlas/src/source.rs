@@ -1,0 +1,204 @@
+//! What users bring along: a filter as the kernel takes it, or what compilers make filters of.
+
+use crate::policyfile::{self, PolicyFileError};
+use atlas_model::bpf::{Dialect, check, disassemble};
+use atlas_model::policy::Policy;
+use atlas_model::{Action, Filter};
+use atlas_policy::Compiler;
+use atlas_policy::profile::{self, ProfileError};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 8 << 20;
+
+/// Why a file is none.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSource {
+    /// It cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Read(String, std::io::Error),
+    /// It is too long to be any of them.
+    #[error("{0}: it is longer than {LONGEST} bytes, and no filter or policy is")]
+    TooLong(String),
+    /// It does not consist of instructions.
+    #[error(
+        "{0}: {1}. It has to be raw records of struct sock_filter, 8 bytes each, or JSON of a profile or a policy"
+    )]
+    Records(String, String),
+    /// The kernel would not attach it.
+    #[error("{file}: it is no filter that the kernel attaches: {why}\n{program}")]
+    Invalid {
+        /// The file.
+        file: String,
+        /// The instruction at fault and what is wrong with it.
+        why: String,
+        /// That part of the program.
+        program: String,
+    },
+    /// It is no profile.
+    #[error("{0}: {1}")]
+    Profile(String, ProfileError),
+    /// It is no policy.
+    #[error("{0}: {1}")]
+    Policy(String, PolicyFileError),
+    /// The compiler makes nothing of it.
+    #[error("{0}: {1}.\n{2}")]
+    Compile(String, atlas_policy::Error, &'static str),
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name as it was given.
+    pub file: String,
+    /// What it is.
+    pub what: What,
+}
+
+/// A filter, or what is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A filter, which passed the checker.
+    Filter(Filter),
+    /// A policy.
+    Policy {
+        /// What it means.
+        policy: Policy,
+        /// What its notation says that has no meaning in the policy, a sentence each.
+        notes: Vec<String>,
+    },
+}
+
+/// Reads a file: raw records, an OCI or Docker profile, or a policy as docs/examples/policy.json has it.
+///
+/// # Errors
+/// [`NoSource`].
+pub fn read(path: &Path) -> Result<Source, NoSource> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    // The length that a pipe or a device says it has means nothing.
+    let length = File::open(path).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut bytes));
+    match length {
+        Err(error) => return Err(NoSource::Read(file, error)),
+        Ok(length) if length as u64 > LONGEST => return Err(NoSource::TooLong(file)),
+        Ok(_) => {}
+    }
+    // No instruction's first byte is a brace: it would store X by an addressing mode that there is not.
+    let what = if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        What::Filter(valid(&file, &bytes)?)
+    } else {
+        let text = String::from_utf8_lossy(&bytes);
+        if text.contains("\"abis\"") {
+            let policy = policyfile::parse(&bytes).map_err(|error| NoSource::Policy(file.clone(), error))?;
+            What::Policy { policy, notes: vec![] }
+        } else {
+            let read = profile::read(&text).map_err(|error| NoSource::Profile(file.clone(), error))?;
+            What::Policy { policy: read.policy, notes: read.notes }
+        }
+    };
+    Ok(Source { file, what })
+}
+
+impl Source {
+    /// The filter, or what a compiler makes of the policy.
+    ///
+    /// # Errors
+    /// [`NoSource::Compile`].
+    pub fn filter(&self, compiler: Compiler) -> Result<Filter, NoSource> {
+        match &self.what {
+            What::Filter(filter) => Ok(filter.clone()),
+            What::Policy { policy, .. } => compiler.compile(policy).map_err(|error| {
+                let advice = match compiler {
+                    Compiler::Linear => "Make it shorter, or make several filters of it",
+                    _ => "The compiler `linear` expresses every policy",
+                };
+                NoSource::Compile(self.file.clone(), error, advice)
+            }),
+        }
+    }
+
+    /// What it says that is no part of the policy.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        match &self.what {
+            What::Filter(_) => &[],
+            What::Policy { notes, .. } => notes,
+        }
+    }
+
+    /// What a call is to get by the policy, where there is one.
+    #[must_use]
+    pub fn wanted(&self, compiler: Compiler, data: &atlas_model::abi::SeccompData) -> Option<Action> {
+        match &self.what {
+            What::Filter(_) => None,
+            What::Policy { policy, .. } => Some(compiler.decide(policy, data)),
+        }
+    }
+}
+
+fn valid(file: &str, bytes: &[u8]) -> Result<Filter, NoSource> {
+    let filter =
+        Filter::from_bytes(bytes).map_err(|error| NoSource::Records(file.into(), error.to_string()))?;
+    check(&filter, &Dialect::default()).map_err(|wrong| NoSource::Invalid {
+        file: file.into(),
+        why: wrong.to_string(),
+        program: around(&filter, wrong.at),
+    })?;
+    Ok(filter)
+}
+
+/// The lines of a program around an instruction.
+#[must_use]
+pub fn around(filter: &Filter, at: usize) -> String {
+    let text = disassemble(filter);
+    // Two lines are the head of the columns.
+    let lines = text.lines().skip(2).enumerate().skip(at.saturating_sub(2)).take(at.min(2) + 2);
+    let mark = |(index, line): (usize, &str)| format!("{} {line}\n", if index == at { ">" } else { " " });
+    lines.map(mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::bpf;
+
+    fn said(content: &[u8]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mine");
+        std::fs::write(&path, content).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        error.replace(&directory.path().display().to_string(), "")
+    }
+
+    #[test]
+    fn what_is_neither_is_said_with_the_place() {
+        assert!(said(&[1, 2, 3]).contains(": 3 bytes are not a filter"), "{}", said(&[1, 2, 3]));
+        let wrong = vec![bpf::ld(0), bpf::jeq(1, 0, 1), bpf::jeq(2, 200, 0), bpf::ret(Action::Allow)];
+        let text = said(&Filter(wrong).to_bytes());
+        assert!(text.contains("instruction 2: it jumps past the end"), "{text}");
+        assert!(text.lines().any(|line| line.starts_with(">  0002: 0x15")), "{text}");
+        assert!(said(b" {}").contains("no OCI or Docker seccomp profile: missing field `defaultAction`"));
+        assert!(said(br#"{ "abis": [] }"#).contains("it is no policy"));
+        assert!(said(&vec![0; LONGEST as usize + 8]).contains("longer than"));
+    }
+
+    #[test]
+    fn each_kind_gives_a_filter() {
+        let example =
+            |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name);
+        for name in ["policy.json", "profile.json"] {
+            let source = read(&example(name)).unwrap();
+            let filter = source.filter(Compiler::Linear).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("records");
+            std::fs::write(&path, filter.to_bytes()).unwrap();
+            assert_eq!(read(&path).unwrap().what, What::Filter(filter));
+        }
+        let profile = read(&example("profile.json")).unwrap();
+        assert!(!profile.notes().is_empty());
+        let refused = profile.filter(Compiler::Seccompiler).unwrap_err().to_string();
+        assert!(refused.ends_with("The compiler `linear` expresses every policy"), "{refused}");
+    }
+}
