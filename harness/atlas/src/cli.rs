@@ -5,6 +5,7 @@ mod bench;
 mod compiler;
 mod diff;
 mod exit;
+mod explain;
 mod fuzz;
 mod interrupt;
 mod kernels;
@@ -34,6 +35,7 @@ Examples:
   atlas run                               every case on every kernel, JIT on and off
   atlas run --kernel 6.12 --case errno    one theme on one kernel
   atlas sweep --example toy               a filter's map: every number, every ABI
+  atlas explain profile.json              what a policy lets through, and why
   atlas fuzz --for 10m                    random filters and calls against the model
   atlas report --html report.html         a page of the last run
   atlas diff old.json new.json            what changed between two runs
@@ -47,6 +49,8 @@ enum Command {
     Run(run::Args),
     /// Show what becomes of every number in every ABI behind one filter.
     Sweep(sweep::Args),
+    /// Say what a filter lets through, and which instruction decides about a call.
+    Explain(explain::Args),
     /// Try properties on kernels: generated filters and calls against the model.
     Fuzz(fuzz::Args),
     /// Show the results of a run.
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(args),
         Command::Sweep(args) => sweep::main(&args),
+        Command::Explain(args) => explain::main(&args),
         Command::Fuzz(args) => fuzz::main(args),
         Command::Report(args) => report::main(args),
         Command::Diff(args) => diff::main(&args),

@@ -13,8 +13,8 @@ use crate::guests::Guests;
 use crate::plan::JitChoice;
 use crate::results::Jit;
 use crate::run::{FirstGuest, first_guest};
+use atlas_model::Filter;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Call, Filter};
 use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
 use atlas_wire::{Request, Response};
@@ -160,12 +160,4 @@ pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(
     };
     legs.iter().for_each(|leg| tell(&text::leg_line(leg)));
     legs
-}
-
-/// A call as a person reads it: its ABI, number, and name where it has one.
-#[must_use]
-pub fn call_text(call: &Call) -> String {
-    let nr = call.nr as u32;
-    let name = atlas_model::abi::syscalls::name(call.abi, nr).map(|name| format!(" {name}"));
-    format!("{} {}{}", call.abi, text::number(nr), name.unwrap_or_default())
 }

@@ -2,7 +2,8 @@
 //!
 //! [`check()`] refuses what the kernel refuses, [`run()`] gives the word the kernel gets,
 //! [`kernel_len`] counts as the kernel counts, [`disassemble`] writes a filter down for people,
-//! [`assemble()`] reads that back, and [`explain()`] says which instruction of several filters decides.
+//! [`assemble()`] reads that back, [`explain()`] says which instruction of several filters decides, and
+//! [`ways()`] finds what a call can come to and what that takes.
 //! What differs between kernels is in the [`Dialect`].
 
 mod asm;
@@ -21,7 +22,7 @@ pub use assemble::{AssembleError, assemble};
 pub use build::*;
 pub use chain::{CHAIN_LIMIT, ChainUnit, attached_len, chain_fits, kernel_len};
 pub use check::{Rejection, Rule, check};
-pub use disasm::disassemble;
+pub use disasm::{disassemble, meanings};
 pub use explain::{Explanation, explain};
 pub use interp::{Ran, run, run_seen};
 pub use ways::{Free, Test, Way, Ways, ways};

@@ -142,22 +142,10 @@ impl Map {
     }
 }
 
-/// Runs of consecutive numbers: first and last of each.
-#[must_use]
-pub fn ranges(numbers: &[u32]) -> Vec<(u32, u32)> {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for &nr in numbers {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(nr) => *last = nr,
-            _ => ranges.push((nr, nr)),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbers::ranges;
     use atlas_model::sweep;
 
     /// The map of a filter that answers by this.
@@ -212,11 +200,5 @@ mod tests {
         assert_eq!(changes[0], (Abi::X86_64, 5, Some(Shown::Through), Shown::Value(-1)));
         assert_eq!(one.changes_from(&other)[1], (Abi::I386, 5, Some(Shown::Value(-1)), Shown::Through));
         assert_eq!(one.changes_from(&one), []);
-    }
-
-    #[test]
-    fn ranges_end_at_gaps_and_at_the_last_number() {
-        assert_eq!(ranges(&[]), []);
-        assert_eq!(ranges(&[0, 1, 2, 5, u32::MAX - 1, u32::MAX]), [(0, 2), (5, 5), (u32::MAX - 1, u32::MAX)]);
     }
 }

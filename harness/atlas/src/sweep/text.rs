@@ -1,13 +1,12 @@
 //! Sweeps as people and machines read them.
 
-use super::map::{Map, Row, Shown, ranges};
-use super::{Leg, Seen, call_text};
+use super::map::{Map, Row, Shown};
+use super::{Leg, Seen};
+use crate::numbers::{call_text, ranges, words, wrapped};
 use atlas_model::abi::syscalls;
 use atlas_model::{Abi, Call};
 use serde_json::{Value, json};
 
-/// How wide lines are at most.
-const WIDTH: usize = 100;
 /// How many differences are told one by one.
 const MOST_TOLD: usize = 40;
 
@@ -107,7 +106,7 @@ pub fn map(map: &Map) -> String {
         let common = commonest(&rows);
         let (most, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| Some(row.shown) == common);
         for row in others {
-            text.push_str(&wrapped(&head(row), &numbers(abi, row)));
+            text.push_str(&wrapped(&head(row), &words(abi, &row.numbers)));
         }
         for row in most {
             let what = if rows.len() == 1 { "every number" } else { "every other number" };
@@ -155,39 +154,6 @@ fn unlike(map: &Map) -> String {
 /// The answer that most numbers have.
 fn commonest(rows: &[Row]) -> Option<Shown> {
     rows.iter().rev().max_by_key(|row| row.numbers.len()).map(|row| row.shown)
-}
-
-/// The numbers of a row: those with names by their names, then the others as ranges.
-fn numbers(abi: Abi, row: &Row) -> Vec<String> {
-    let name = |nr: u32| syscalls::name(abi, nr);
-    let mut words: Vec<String> = row.numbers.iter().filter_map(|&nr| name(nr)).map(str::to_owned).collect();
-    let nameless: Vec<u32> = row.numbers.iter().copied().filter(|&nr| name(nr).is_none()).collect();
-    words.extend(ranges(&nameless).into_iter().map(|(first, last)| {
-        if first == last { number(first) } else { format!("{}-{}", number(first), number(last)) }
-    }));
-    words
-}
-
-/// A number as it is known: small ones in decimal.
-#[must_use]
-pub fn number(nr: u32) -> String {
-    if nr < Abi::X32_BIT - 1 { nr.to_string() } else { format!("{nr:#x}") }
-}
-
-/// Words behind a head, on as many lines as they need.
-fn wrapped(head: &str, words: &[String]) -> String {
-    let indent = head.len().min(WIDTH / 2);
-    let (mut text, mut line) = (String::new(), head.to_owned());
-    for word in words {
-        if line.len() + 1 + word.len() > WIDTH && line.len() > indent {
-            text.push_str(line.trim_end());
-            text.push('\n');
-            line = " ".repeat(indent);
-        }
-        line.push_str(word);
-        line.push(' ');
-    }
-    text + line.trim_end() + "\n"
 }
 
 /// For machines.

@@ -40,15 +40,29 @@ use std::fmt::{self, Write as _};
 #[must_use]
 pub fn disassemble(insns: &[Insn]) -> String {
     let mut text = String::from(" line  CODE  JT   JF      K\n=================================\n");
-    for (at, (insn, known)) in insns.iter().zip(known_at(insns)).enumerate() {
+    for (at, (insn, meaning)) in insns.iter().zip(meanings(insns)).enumerate() {
         let Insn { code, jt, jf, k } = *insn;
-        let unreached = if known.is_none() { "  ; never reached" } else { "" };
-        let meaning = Meaning { insn, at, known: known.unwrap_or(Known::AT_ENTRY) };
-        let line =
-            format_args!(" {at:04}: {code:#04x} {jt:#04x} {jf:#04x} {k:#010x}  {meaning}{unreached}\n");
+        let line = format_args!(" {at:04}: {code:#04x} {jt:#04x} {jf:#04x} {k:#010x}  {meaning}\n");
         text.write_fmt(line).expect("writing to a string cannot fail");
     }
     text
+}
+
+/// What each instruction of a filter does, as [`disassemble`] has it in its last column.
+///
+/// ```
+/// use atlas_model::abi::offset;
+/// use atlas_model::{Action, bpf};
+/// let meanings = bpf::meanings(&[bpf::ld(offset::arg_low(2)), bpf::ret(Action::Allow)]);
+/// assert_eq!(meanings, ["A = args[2]", "return ALLOW"]);
+/// ```
+#[must_use]
+pub fn meanings(insns: &[Insn]) -> Vec<String> {
+    let meaning = |(at, (insn, known)): (usize, (&Insn, Option<Known>))| {
+        let unreached = if known.is_none() { "  ; never reached" } else { "" };
+        format!("{}{unreached}", Meaning { insn, at, known: known.unwrap_or(Known::AT_ENTRY) })
+    };
+    insns.iter().zip(known_at(insns)).enumerate().map(meaning).collect()
 }
 
 /// What an instruction does at its place.

@@ -1,0 +1,311 @@
+//! Filters on paper as people and machines read them.
+
+use super::{Explained, Map, Subject};
+use crate::numbers::{call_text, ranges, words, wrapped};
+use atlas_model::abi::{offset, syscalls};
+use atlas_model::action::errno;
+use atlas_model::bpf::op::{self, Kind};
+use atlas_model::bpf::{self, Way};
+use atlas_model::policy::Rule;
+use atlas_model::{Abi, Action};
+use serde_json::{Value, json};
+
+/// Comparisons that lead to the next instruction are left out where there are more in a row.
+const IN_A_ROW: usize = 6;
+/// A number that no kernel has given to a call yet.
+const NOBODYS: u32 = 1023;
+/// Calls that the GNU C library tries first and has an older one for, which it takes on ENOSYS alone:
+/// sysdeps/unix/sysv/linux/ `clone-internal.c`, `faccessat.c`, `statx.c`. The cases `fallback::…` show it
+/// on each kernel.
+const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
+
+/// What a filter is, in a line.
+#[must_use]
+pub fn head(subject: &Subject) -> String {
+    let by = subject.compiler.map(|compiler| format!(" by {compiler}")).unwrap_or_default();
+    let length = subject.filter.len();
+    format!(
+        "{}{by}: {length} instructions of classic BPF, {} for the kernel\n",
+        subject.name,
+        bpf::kernel_len(&subject.filter, bpf::ChainUnit::EbpfPrologue3)
+    )
+}
+
+/// One call: what it comes to, and the way there.
+#[must_use]
+pub fn call(subject: &Subject, explained: &Explained) -> String {
+    let actions: Vec<String> = explained.actions().iter().map(ToString::to_string).collect();
+    let call = explained.asked.call();
+    let mut text = match explained.asked.args {
+        Some(_) => format!("{}: {}\n", call.to_text(), actions.join(" or ")),
+        None => format!("{}: {}\n", call_text(&call), actions.join(" or ")),
+    };
+    match explained.ways.as_slice() {
+        [way] => text.push_str(&steps(subject, way)),
+        ways => ways.iter().for_each(|way| text.push_str(&branch(way))),
+    }
+    if let (Some(index), Some(policy)) = (explained.rule, &subject.policy) {
+        text.push_str(&format!("  by rule {index} of the policy{}\n", conditions(&policy.rules[index])));
+    } else if let (Some(policy), Some(_)) = (&subject.policy, explained.asked.args) {
+        let spoken_of = policy.abis.contains(&explained.asked.abi);
+        let what = if spoken_of {
+            "no rule of the policy matches: its default"
+        } else {
+            "the policy does not speak of this ABI"
+        };
+        text.push_str(&format!("  {what}\n"));
+    }
+    text.push_str(&doubts(explained));
+    text
+}
+
+fn doubts(explained: &Explained) -> String {
+    let mut text = String::new();
+    if explained.cut {
+        text.push_str("  and there are more ways\n");
+    }
+    if !explained.blind.is_empty() {
+        let at: Vec<String> = explained.blind.iter().map(|at| format!("{at:04}")).collect();
+        let (of, what) =
+            if at.len() == 1 { ("instruction", "compares") } else { ("instructions", "compare") };
+        text.push_str(&wrapped(
+            &format!("  there may be more ways: what is reckoned out is what {what} {of} "),
+            &at,
+        ));
+    }
+    text
+}
+
+fn conditions(rule: &Rule) -> String {
+    let all: Vec<String> = rule.conditions.iter().map(ToString::to_string).collect();
+    if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) }
+}
+
+/// The conditions of a way on arguments; those on the number and the arch are known.
+fn of_arguments(way: &Way) -> Vec<String> {
+    (0..6)
+        .flat_map(|arg| [offset::arg_low(arg), offset::arg_high(arg)])
+        .flat_map(|at| way.conditions_on(at))
+        .collect()
+}
+
+fn branch(way: &Way) -> String {
+    let action = Action::from_word(way.ran.word);
+    let where_ = match of_arguments(way) {
+        all if all.is_empty() => "in every other case".to_owned(),
+        all => format!("where {}", all.join(", ")),
+    };
+    format!("  {action} {where_}; instruction {:04} decides\n", way.ran.decided_at)
+}
+
+/// The instructions of a way, with what they saw.
+fn steps(subject: &Subject, way: &Way) -> String {
+    let meanings = bpf::meanings(&subject.filter);
+    let step = |index: usize| {
+        let at = way.steps[index];
+        let saw = match (op::kind(subject.filter[at].code), way.steps.get(index + 1)) {
+            (Some(Kind::LoadData), _) => {
+                let word = way.data.word(subject.filter[at].k).unwrap_or_default();
+                format!("= {word:#x}")
+            }
+            (Some(Kind::Branch { .. }), Some(next)) => format!("to {next:04}"),
+            (_, None) => "decides".to_owned(),
+            _ => String::new(),
+        };
+        format!("  {at:04}  {:50} {saw}", meanings[at]).trim_end().to_owned() + "\n"
+    };
+    let leads_on = |index: usize| {
+        let at = way.steps[index];
+        matches!(op::kind(subject.filter[at].code), Some(Kind::Branch { .. }))
+            && way.steps.get(index + 1) == Some(&(at + 1))
+    };
+    let mut text = String::new();
+    let mut index = 0;
+    while index < way.steps.len() {
+        let run = (index..way.steps.len()).take_while(|&index| leads_on(index)).count();
+        if run > IN_A_ROW {
+            let kept = IN_A_ROW / 2;
+            (index..index + kept).for_each(|index| text.push_str(&step(index)));
+            text.push_str(&format!("  …     {} comparisons more, each to the next\n", run - 2 * kept));
+            (index + run - kept..index + run).for_each(|index| text.push_str(&step(index)));
+            index += run;
+        } else {
+            text.push_str(&step(index));
+            index += 1;
+        }
+    }
+    text
+}
+
+/// The whole filter: what it lets through, what hangs on arguments, and what is worth knowing.
+#[must_use]
+pub fn whole(subject: &Subject, map: &Map) -> String {
+    let mut text = String::new();
+    for abi in [Abi::X86_64, Abi::X32, Abi::I386] {
+        text.push_str(&format!("\n{abi}\n"));
+        let Some(rows) = map.rows.get(&abi) else { continue };
+        let common = map.commonest(abi);
+        for (given, numbers) in rows.iter().rev().filter(|(given, _)| Some(*given) != common) {
+            text.push_str(&wrapped(&row(given, numbers.len()), &words(abi, numbers)));
+        }
+        if let Some((given, numbers)) = common.and_then(|given| rows.get_key_value(given)) {
+            let what = if rows.len() == 1 { "every number" } else { "every other number" };
+            text.push_str(&format!("{}{what}\n", row(given, numbers.len())));
+        }
+    }
+    text.push_str(&by_arguments(subject, map));
+    text.push_str(&remarks(subject, map));
+    text
+}
+
+fn row(given: &[u32], count: usize) -> String {
+    let actions: Vec<String> = given.iter().map(|&word| Action::from_word(word).to_string()).collect();
+    format!("  {:20} {count:4}  ", actions.join(" or "))
+}
+
+/// The calls of which arguments decide; a name that several ABIs decide alike is told once.
+fn by_arguments(subject: &Subject, map: &Map) -> String {
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for &(abi, nr) in &map.by_arguments {
+        let explained = subject.explain(&super::call::Asked { abi, nr, args: None });
+        let said = explained.ways.iter().map(branch_alone).collect::<String>() + &doubts(&explained);
+        let name = call_text(&explained.asked.call());
+        match told.iter_mut().find(|(known, _)| *known == said) {
+            Some((_, names)) => names.push(name),
+            None => told.push((said, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    if !told.is_empty() {
+        text.push_str("\narguments decide\n");
+    }
+    for (said, names) in told {
+        text.push_str(&wrapped("  ", &[names.join(", ")]));
+        text.push_str(&said.lines().map(|line| format!("  {line}\n")).collect::<String>());
+    }
+    text
+}
+
+/// As [`branch`], without the instruction, which differs from call to call.
+fn branch_alone(way: &Way) -> String {
+    let text = branch(way);
+    text.split_once(';').map_or(text.clone(), |(said, _)| said.to_owned() + "\n")
+}
+
+/// What somebody who ships it should know.
+fn remarks(subject: &Subject, map: &Map) -> String {
+    let given = |abi: Abi, nr: u32| {
+        map.rows
+            .get(&abi)
+            .and_then(|rows| rows.iter().find(|(_, numbers)| numbers.contains(&nr)))
+            .map(|(given, _)| given)
+    };
+    let mut said = Vec::new();
+    if let Some([word]) = given(Abi::X86_64, NOBODYS).map(Vec::as_slice) {
+        let action = Action::from_word(*word);
+        said.push(format!("A number that no kernel has yet ({NOBODYS}) gets {action}."));
+    }
+    let refused: Vec<&str> = TRIED_FIRST
+        .into_iter()
+        .filter(|name| {
+            let nr = syscalls::number(Abi::X86_64, name);
+            let given = nr.and_then(|nr| given(Abi::X86_64, nr)).map(Vec::as_slice);
+            matches!(given, Some([word]) if !falls_back(Action::from_word(*word)))
+        })
+        .collect();
+    if !refused.is_empty() {
+        said.push(format!(
+            "C libraries try {} first and take an older call at ENOSYS alone: deny {} by ERRNO(38 ENOSYS), or allow.",
+            refused.join(", "),
+            if refused.len() == 1 { "it" } else { "them" }
+        ));
+    }
+    let passes = |given: Option<&Vec<u32>>| given.is_some_and(|words| words.contains(&Action::Allow.word()));
+    if let Some(socketcall) =
+        syscalls::number(Abi::I386, "socketcall").filter(|&nr| passes(given(Abi::I386, nr)))
+    {
+        let socket = syscalls::number(Abi::X86_64, "socket").and_then(|nr| given(Abi::X86_64, nr));
+        if socket.is_some_and(|words| *words != [Action::Allow.word()]) {
+            said.push(format!(
+                "i386's socketcall ({socketcall}) is let through, and makes any socket: what it is asked for lies in \
+                 memory, where no filter looks."
+            ));
+        }
+    }
+    match subject.unreached() {
+        Some(none) if none.is_empty() => {}
+        Some(at) => {
+            let at: Vec<u32> = at.into_iter().map(|at| at as u32).collect();
+            let spans: Vec<String> = ranges(&at)
+                .into_iter()
+                .map(
+                    |(first, last)| {
+                        if first == last { format!("{first:04}") } else { format!("{first:04}-{last:04}") }
+                    },
+                )
+                .collect();
+            said.push(format!("No call gets to the instructions {}.", spans.join(", ")));
+        }
+        None => said.push("Whether some call gets to every instruction could not be told.".into()),
+    }
+    let lines: Vec<String> = said
+        .iter()
+        .map(|line| wrapped("  ", &line.split(' ').map(str::to_owned).collect::<Vec<_>>()))
+        .collect();
+    if lines.is_empty() { String::new() } else { format!("\nworth knowing\n{}", lines.concat()) }
+}
+
+/// Whether a caller goes on to an older call.
+fn falls_back(action: Action) -> bool {
+    matches!(action, Action::Allow | Action::Log) || action == Action::Errno(errno::ENOSYS as u16)
+}
+
+/// For machines.
+#[must_use]
+pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) -> Value {
+    let mut object = json!({
+        "filter": subject.name,
+        "compiler": subject.compiler.map(atlas_policy::Compiler::name),
+        "instructions": subject.filter.len(),
+        "kernel_instructions": bpf::kernel_len(&subject.filter, bpf::ChainUnit::EbpfPrologue3),
+        "notes": subject.notes,
+        "calls": explained.iter().map(call_json).collect::<Vec<_>>(),
+    });
+    if let Some(map) = map {
+        object["map"] = map
+            .rows
+            .iter()
+            .flat_map(|(abi, rows)| {
+                rows.iter().map(move |(given, numbers)| json!({
+            "abi": abi.name(),
+            "actions": given.iter().map(|&word| Action::from_word(word).to_string()).collect::<Vec<_>>(),
+            "numbers": ranges(numbers),
+            "names": numbers.iter().filter_map(|&nr| syscalls::name(*abi, nr)).collect::<Vec<_>>(),
+        }))
+            })
+            .collect();
+        object["unreached"] = json!(subject.unreached());
+    }
+    object
+}
+
+fn call_json(explained: &Explained) -> Value {
+    let call = explained.asked.call();
+    json!({
+        "abi": call.abi.name(),
+        "number": call.nr,
+        "name": syscalls::name(call.abi, call.nr as u32),
+        "args": explained.asked.args,
+        "rule": explained.rule,
+        "blind": explained.blind,
+        "cut": explained.cut,
+        "ways": explained.ways.iter().map(|way| json!({
+            "action": Action::from_word(way.ran.word).to_string(),
+            "word": way.ran.word,
+            "decided_at": way.ran.decided_at,
+            "steps": way.steps,
+            "conditions": of_arguments(way),
+            "example": way.data.args,
+        })).collect::<Vec<_>>(),
+    })
+}
