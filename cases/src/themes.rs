@@ -27,6 +27,7 @@ pub(crate) mod notify_fd;
 mod notify_tasks;
 mod privilege;
 pub(crate) mod proc;
+mod profiles;
 mod programs;
 pub(crate) mod ptrace;
 pub(crate) mod ring;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     vsyscall::CASES,
     ring::CASES,
     fallback::CASES,
+    profiles::CASES,
     programs::CASES,
     libseccomp::CASES,
     runner::CASES,

@@ -4,6 +4,7 @@
 //! the filter, but for what quirks are about.
 
 pub mod call;
+pub mod remarks;
 pub mod text;
 
 use crate::source::{NoSource, Source, What};
@@ -145,6 +146,14 @@ pub struct Map {
 }
 
 impl Map {
+    /// The words that a call can come to.
+    #[must_use]
+    pub fn given(&self, abi: Abi, nr: u32) -> &[u32] {
+        let of_abi = self.rows.get(&abi).into_iter().flatten();
+        let mut with = of_abi.filter(|(_, numbers)| numbers.contains(&nr));
+        with.next().map_or(&[], |(words, _)| words)
+    }
+
     /// The word that most numbers of an ABI get, where arguments do not decide.
     #[must_use]
     pub fn commonest(&self, abi: Abi) -> Option<&Vec<u32>> {

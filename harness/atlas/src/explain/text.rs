@@ -1,9 +1,8 @@
 //! Filters on paper as people and machines read them.
 
-use super::{Explained, Map, Subject};
+use super::{Explained, Map, Subject, remarks};
 use crate::numbers::{call_text, ranges, words, wrapped};
 use atlas_model::abi::{offset, syscalls};
-use atlas_model::action::errno;
 use atlas_model::bpf::op::{self, Kind};
 use atlas_model::bpf::{self, Way};
 use atlas_model::policy::Rule;
@@ -12,13 +11,6 @@ use serde_json::{Value, json};
 
 /// Comparisons that lead to the next instruction are left out where there are more in a row.
 const IN_A_ROW: usize = 6;
-/// A number that no kernel has given to a call yet.
-const NOBODYS: u32 = 1023;
-/// Calls that the GNU C library tries first and has an older one for, which it takes on ENOSYS alone:
-/// sysdeps/unix/sysv/linux/ `clone-internal.c`, `faccessat.c`, `statx.c`. The cases `fallback::…` show it
-/// on each kernel.
-const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
-
 /// What a filter is, in a line.
 #[must_use]
 pub fn head(subject: &Subject) -> String {
@@ -154,7 +146,13 @@ pub fn whole(subject: &Subject, map: &Map) -> String {
         }
     }
     text.push_str(&by_arguments(subject, map));
-    text.push_str(&remarks(subject, map));
+    let remarks = remarks::of(subject, map);
+    if !remarks.is_empty() {
+        text.push_str("\nworth knowing\n");
+    }
+    for remark in remarks {
+        text.push_str(&wrapped("  ", &remark.split(' ').map(str::to_owned).collect::<Vec<_>>()));
+    }
     text
 }
 
@@ -192,74 +190,6 @@ fn branch_alone(way: &Way) -> String {
     text.split_once(';').map_or(text.clone(), |(said, _)| said.to_owned() + "\n")
 }
 
-/// What somebody who ships it should know.
-fn remarks(subject: &Subject, map: &Map) -> String {
-    let given = |abi: Abi, nr: u32| {
-        map.rows
-            .get(&abi)
-            .and_then(|rows| rows.iter().find(|(_, numbers)| numbers.contains(&nr)))
-            .map(|(given, _)| given)
-    };
-    let mut said = Vec::new();
-    if let Some([word]) = given(Abi::X86_64, NOBODYS).map(Vec::as_slice) {
-        let action = Action::from_word(*word);
-        said.push(format!("A number that no kernel has yet ({NOBODYS}) gets {action}."));
-    }
-    let refused: Vec<&str> = TRIED_FIRST
-        .into_iter()
-        .filter(|name| {
-            let nr = syscalls::number(Abi::X86_64, name);
-            let given = nr.and_then(|nr| given(Abi::X86_64, nr)).map(Vec::as_slice);
-            matches!(given, Some([word]) if !falls_back(Action::from_word(*word)))
-        })
-        .collect();
-    if !refused.is_empty() {
-        said.push(format!(
-            "C libraries try {} first and take an older call at ENOSYS alone: deny {} by ERRNO(38 ENOSYS), or allow.",
-            refused.join(", "),
-            if refused.len() == 1 { "it" } else { "them" }
-        ));
-    }
-    let passes = |given: Option<&Vec<u32>>| given.is_some_and(|words| words.contains(&Action::Allow.word()));
-    if let Some(socketcall) =
-        syscalls::number(Abi::I386, "socketcall").filter(|&nr| passes(given(Abi::I386, nr)))
-    {
-        let socket = syscalls::number(Abi::X86_64, "socket").and_then(|nr| given(Abi::X86_64, nr));
-        if socket.is_some_and(|words| *words != [Action::Allow.word()]) {
-            said.push(format!(
-                "i386's socketcall ({socketcall}) is let through, and makes any socket: what it is asked for lies in \
-                 memory, where no filter looks."
-            ));
-        }
-    }
-    match subject.unreached() {
-        Some(none) if none.is_empty() => {}
-        Some(at) => {
-            let at: Vec<u32> = at.into_iter().map(|at| at as u32).collect();
-            let spans: Vec<String> = ranges(&at)
-                .into_iter()
-                .map(
-                    |(first, last)| {
-                        if first == last { format!("{first:04}") } else { format!("{first:04}-{last:04}") }
-                    },
-                )
-                .collect();
-            said.push(format!("No call gets to the instructions {}.", spans.join(", ")));
-        }
-        None => said.push("Whether some call gets to every instruction could not be told.".into()),
-    }
-    let lines: Vec<String> = said
-        .iter()
-        .map(|line| wrapped("  ", &line.split(' ').map(str::to_owned).collect::<Vec<_>>()))
-        .collect();
-    if lines.is_empty() { String::new() } else { format!("\nworth knowing\n{}", lines.concat()) }
-}
-
-/// Whether a caller goes on to an older call.
-fn falls_back(action: Action) -> bool {
-    matches!(action, Action::Allow | Action::Log) || action == Action::Errno(errno::ENOSYS as u16)
-}
-
 /// For machines.
 #[must_use]
 pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) -> Value {
@@ -285,6 +215,7 @@ pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) ->
             })
             .collect();
         object["unreached"] = json!(subject.unreached());
+        object["remarks"] = json!(remarks::of(subject, map));
     }
     object
 }

@@ -1,0 +1,173 @@
+//! What somebody who ships a filter should know of it: mistakes that were made before.
+
+use super::call::Asked;
+use super::{Map, Subject};
+use crate::numbers::ranges;
+use atlas_model::abi::{offset, syscalls};
+use atlas_model::action::errno;
+use atlas_model::bpf::{self, Dialect, Way};
+use atlas_model::{Abi, Action, Call};
+
+/// A number that no kernel has given to a call yet.
+const NOBODYS: u32 = 1023;
+/// Calls that the GNU C library tries first and has an older one for, which it takes on ENOSYS alone:
+/// sysdeps/unix/sysv/linux/ `clone-internal.c`, `faccessat.c`, `statx.c`. The cases `fallback::…` show it
+/// on each kernel.
+const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
+
+/// The remarks on a filter, a sentence or two each.
+#[must_use]
+pub fn of(subject: &Subject, map: &Map) -> Vec<String> {
+    let all = [unknown_number(map), tried_first(map), socketcall(map)];
+    all.into_iter().flatten().chain(upper_bits(subject, map)).chain(unreached(subject)).collect()
+}
+
+fn unknown_number(map: &Map) -> Option<String> {
+    let [word] = map.given(Abi::X86_64, NOBODYS) else { return None };
+    Some(format!("A number that no kernel has yet ({NOBODYS}) gets {}.", Action::from_word(*word)))
+}
+
+fn tried_first(map: &Map) -> Option<String> {
+    let falls_back = |word: u32| {
+        let action = Action::from_word(word);
+        lets_through(word) || action == Action::Errno(errno::ENOSYS as u16)
+    };
+    let refused = |name: &&str| {
+        let given = syscalls::number(Abi::X86_64, name).map(|nr| map.given(Abi::X86_64, nr));
+        matches!(given, Some([word]) if !falls_back(*word))
+    };
+    let names: Vec<&str> = TRIED_FIRST.into_iter().filter(refused).collect();
+    let them = match names.len() {
+        0 => return None,
+        1 => "it",
+        _ => "them",
+    };
+    Some(format!(
+        "C libraries try {} first and take an older call at ENOSYS alone: deny {them} by ERRNO(38 ENOSYS), or allow.",
+        names.join(", ")
+    ))
+}
+
+/// What i386 programs make sockets by takes its arguments from memory (net/socket.c `SYSCALL_DEFINE2(socketcall`).
+fn socketcall(map: &Map) -> Option<String> {
+    let nr = syscalls::number(Abi::I386, "socketcall")?;
+    let socket = map.given(Abi::X86_64, syscalls::number(Abi::X86_64, "socket")?);
+    let way_around = map.given(Abi::I386, nr).iter().any(|word| lets_through(*word))
+        && socket.iter().any(|word| !lets_through(*word));
+    way_around.then(|| {
+        format!(
+            "i386's socketcall ({nr}) is let through, and makes any socket: what it is asked for lies in memory, \
+             where no filter looks."
+        )
+    })
+}
+
+/// Denied by an argument, and let through once a bit above 31 is set in it. The kernel cuts an argument that is
+/// an `int` to 32 bits after filters have seen it whole (include/linux/syscalls.h `__SC_CAST`; seccomp(2),
+/// "Caveats"; CVE-2019-7303). i386 calls have no such bits.
+fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
+    let native = map.by_arguments.iter().filter(|(abi, _)| *abi != Abi::I386);
+    let passed: Vec<String> = native.filter_map(|&(abi, nr)| passed(subject, abi, nr)).collect();
+    if passed.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "Denied, and let through with a bit above 31 set: {}. Where the kernel takes an int there, it drops that bit, \
+         and this is a way around: compare under the mask 0xffffffff.",
+        passed.join(", ")
+    ))
+}
+
+/// A call that is let through, and is denied without a bit above 31.
+fn passed(subject: &Subject, abi: Abi, nr: u32) -> Option<String> {
+    let explained = subject.explain(&Asked { abi, nr, args: None });
+    let denies = |way: &&Way| !lets_through(way.ran.word);
+    explained.ways.iter().filter(denies).find_map(|way| {
+        (0..6_u32).find_map(|index| {
+            let looked_at = |test: &bpf::Test| test.at == offset::arg_low(index);
+            let mut data = way.data;
+            let arg = &mut data.args[index as usize];
+            // A value that has such bits already is none of an int's.
+            if !way.tests.iter().any(looked_at) || *arg >> 32 != 0 {
+                return None;
+            }
+            *arg |= 1 << 32;
+            let word = bpf::run(&subject.filter, &data, &Dialect::default()).word;
+            lets_through(word).then(|| Call { abi, nr: nr.into(), args: data.args }.to_text())
+        })
+    })
+}
+
+fn unreached(subject: &Subject) -> Option<String> {
+    let Some(unreached) = subject.unreached() else {
+        return Some("Whether some call gets to every instruction could not be told.".into());
+    };
+    let at: Vec<u32> = unreached.into_iter().map(|at| at as u32).collect();
+    let span =
+        |(first, last)| if first == last { format!("{first:04}") } else { format!("{first:04}-{last:04}") };
+    let spans: Vec<String> = ranges(&at).into_iter().map(span).collect();
+    (!spans.is_empty()).then(|| format!("No call gets to the instructions {}.", spans.join(", ")))
+}
+
+fn lets_through(word: u32) -> bool {
+    matches!(Action::from_word(word), Action::Allow | Action::Log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::Filter;
+    use atlas_policy::profile;
+
+    fn remarks(filter: Filter) -> String {
+        let subject = Subject { name: String::new(), filter, compiler: None, policy: None, notes: vec![] };
+        of(&subject, &subject.map()).join("\n")
+    }
+
+    fn profiled(rules: &str) -> String {
+        let text = format!(
+            r#"{{ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+                "syscalls": [{rules}] }}"#
+        );
+        let policy = profile::read(&text).unwrap().policy;
+        remarks(atlas_policy::Compiler::Linear.compile(&policy).unwrap())
+    }
+
+    fn socket(op: &str, value: u64, two: &str) -> String {
+        format!(
+            r#"{{ "names": ["socket"], "action": "SCMP_ACT_ALLOW",
+                "args": [{{ "index": 0, "op": "SCMP_CMP_{op}", "value": {value}{two} }}] }}"#
+        )
+    }
+
+    #[test]
+    fn a_family_that_passes_with_a_bit_above_31_is_found() {
+        let around = profiled(&socket("NE", 40, ""));
+        assert!(around.contains("socket[41](0x100000028)"), "{around}");
+        let range = profiled(&[socket("LT", 38, ""), socket("GT", 40, "")].join(","));
+        assert!(range.contains("let through with a bit above 31 set: socket[41](0x100000026)"), "{range}");
+        let exact = profiled(&socket("EQ", 1, ""));
+        assert!(!exact.contains("above 31"), "{exact}");
+        let masked = profiled(&socket("MASKED_EQ", 0xffff_ffff, r#", "valueTwo": 1"#));
+        assert!(!masked.contains("above 31"), "{masked}");
+    }
+
+    #[test]
+    fn a_socket_by_socketcall_is_found_where_sockets_are_restricted() {
+        let allow = |name: &str| format!(r#"{{ "names": ["{name}"], "action": "SCMP_ACT_ALLOW" }}"#);
+        let both = |socket: String| profiled(&[socket, allow("socketcall")].join(","));
+        assert!(both(socket("EQ", 1, "")).contains("socketcall (102) is let through"));
+        assert!(!both(allow("socket")).contains("socketcall"));
+        assert!(!profiled(&socket("EQ", 1, "")).contains("socketcall"));
+    }
+
+    #[test]
+    fn what_keeps_c_libraries_from_older_calls_is_found() {
+        let allows = remarks(Filter(vec![bpf::ret(Action::Allow)]));
+        assert_eq!(allows, "A number that no kernel has yet (1023) gets ALLOW.");
+        let eperm = remarks(Filter(vec![bpf::ret(Action::Errno(1))]));
+        assert!(eperm.contains("try clone3, faccessat2, statx first"), "{eperm}");
+        let enosys = remarks(Filter(vec![bpf::ret(Action::Errno(38))]));
+        assert!(!enosys.contains("clone3"), "{enosys}");
+    }
+}
