@@ -8,7 +8,7 @@ pub mod remarks;
 pub mod text;
 
 use crate::source::{NoSource, Source, What};
-use atlas_model::abi::{SeccompData, offset};
+use atlas_model::abi::offset;
 use atlas_model::bpf::{self, Dialect, Filter, Free, Way, Ways};
 use atlas_model::policy::Policy;
 use atlas_model::{Abi, Action, Call, sweep};
@@ -61,13 +61,13 @@ impl Subject {
 
     /// The rule of the policy that is about this very call, counted from 0.
     fn rule(&self, asked: &Asked) -> Option<usize> {
-        let data = data_of(&Call { args: asked.args?, ..asked.call() });
+        let data = Call { args: asked.args?, ..asked.call() }.data();
         let rules = self.policy.as_ref()?.rules.iter();
         rules.clone().position(|rule| rule.abi == asked.abi && rule.matches(&data))
     }
 
     fn ways(&self, call: &Call, free: Free, most: usize) -> Ways {
-        bpf::ways(&self.filter, &data_of(call), free, &Dialect::default(), most)
+        bpf::ways(&self.filter, &call.data(), free, &Dialect::default(), most)
     }
 
     /// What becomes of every number of every ABI.
@@ -100,16 +100,6 @@ impl Subject {
         }
         let reached: BTreeSet<usize> = found.ways.iter().flat_map(|way| way.steps.iter().copied()).collect();
         Some((0..self.filter.len()).filter(|at| !reached.contains(at)).collect())
-    }
-}
-
-/// What filters see of a call.
-fn data_of(call: &Call) -> SeccompData {
-    SeccompData {
-        nr: call.nr as u32,
-        arch: call.abi.audit_arch(),
-        instruction_pointer: call.address(),
-        args: call.args,
     }
 }
 
@@ -177,7 +167,7 @@ mod tests {
         let (subject, calls) = (toy(), sweep::calls([0; 6]));
         let map = subject.map();
         for call in &calls {
-            let word = bpf::run(&subject.filter, &data_of(call), &Dialect::default()).word;
+            let word = bpf::run(&subject.filter, &call.data(), &Dialect::default()).word;
             let nr = call.nr as u32;
             let (words, _) =
                 map.rows[&call.abi].iter().find(|(_, numbers)| numbers.contains(&nr)).expect("every number");

@@ -14,6 +14,7 @@ use crate::plan::JitChoice;
 use crate::results::Jit;
 use crate::run::{FirstGuest, first_guest};
 use atlas_model::Filter;
+use atlas_model::sweep::Calls;
 use atlas_model::traits::{Feature, Traits};
 use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
@@ -29,8 +30,8 @@ const MARGIN: Duration = Duration::from_secs(8);
 pub struct Order {
     /// The filter.
     pub filter: Filter,
-    /// The argument registers of every call.
-    pub args: [u64; 6],
+    /// The calls.
+    pub calls: Calls,
     /// Whether the guest may suspend filters by ptrace, which is faster where calls end processes.
     pub suspend: bool,
     /// The JIT settings.
@@ -101,7 +102,7 @@ impl Guest {
 
     /// Sweeps once a JIT setting.
     pub fn sweep(&mut self, order: &Order) -> Vec<Leg> {
-        let twin = Twin::of(&order.filter, order.args, order.suspend, &self.traits);
+        let twin = Twin::of(&order.filter, &order.calls, order.suspend, &self.traits);
         let settings = order.jit.settings(self.traits.has(Feature::JitToggle));
         let mut leg = |&jit: &Jit| Leg {
             kernel: self.kernel.clone(),

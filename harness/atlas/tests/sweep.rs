@@ -4,8 +4,8 @@
 
 use atlas_model::abi::offset;
 use atlas_model::bpf::{self, Filter, Insn};
-use atlas_model::sweep;
-use atlas_model::{Abi, Action};
+use atlas_model::sweep::{self, Calls};
+use atlas_model::{Abi, Action, Call};
 use atlas_vm::kernels::{Kernel, Manifest, Store};
 use atlas_vm::{Accel, Accelerator, BootOptions};
 use seccomp_atlas::guests::Guests;
@@ -59,7 +59,7 @@ fn on_every_kernel(play: impl Fn(&mut Guest) + Sync) {
 }
 
 fn order(filter: Filter, suspend: bool, jit: JitChoice) -> Order {
-    Order { filter, args: [0; 6], suspend, jit, limit: LIMIT }
+    Order { filter, calls: Calls::default(), suspend, jit, limit: LIMIT }
 }
 
 fn agree(legs: &[Leg]) {
@@ -164,7 +164,7 @@ fn a_filter_that_forgets_the_arch_shows_what_slips_through() {
 fn one_number_that_differs_is_noticed() {
     on_every_kernel(|guest| {
         let start = Instant::now();
-        let mut twin = Twin::of(&mixed(), [0; 6], true, guest.traits()).unwrap();
+        let mut twin = Twin::of(&mixed(), &Calls::default(), true, guest.traits()).unwrap();
         println!("a twin takes {:?}", start.elapsed());
         // The guest gets a filter in which the rule on i386's and x86-64's call 110 is on 111.
         let from = twin.sweep.filter.0.iter_mut().find(|insn| insn.k == 61).unwrap();
@@ -178,9 +178,43 @@ fn one_number_that_differs_is_noticed() {
 }
 
 #[test]
+fn calls_may_be_chosen_with_arguments_of_their_own() {
+    let by_argument = vec![
+        bpf::ld(offset::arg_high(1)),
+        bpf::jeq(7, 0, 2),
+        bpf::ld(offset::arg_low(5)),
+        bpf::jeq(9, 0, 1),
+        bpf::ret(Action::Errno(77)),
+        bpf::ret(Action::Allow),
+    ];
+    let call = |abi, nr, args| Call { abi, nr, args };
+    let hit = [0, 7 << 32, 0, 0, 0, 9];
+    let chosen = vec![
+        call(Abi::X86_64, 39, hit),
+        call(Abi::X86_64, 39, [0, 7 << 32, 0, 0, 0, 8]),
+        call(Abi::X86_64, 39, [0, 7, 0, 0, 0, 9]),
+        call(Abi::X32, u64::from(39 | Abi::X32_BIT), hit),
+    ];
+    on_every_kernel(|guest| {
+        let mut order = order(by_argument.clone().into(), true, JitChoice::Both);
+        order.calls = Calls::These(chosen.clone());
+        let legs = guest.sweep(&order);
+        agree(&legs);
+        for leg in &legs {
+            let map = &leg.outcome.as_ref().unwrap().map;
+            assert_eq!(map.get(Abi::X32, 39 | Abi::X32_BIT), Some(Shown::Value(-77)));
+        }
+        let mut many = Twin::of(&mixed(), &Calls::These(chosen.clone()), true, guest.traits()).unwrap();
+        many.sweep.calls = Calls::These(vec![chosen[0]; sweep::COUNT + 1]);
+        let refused = guest.hold_against(&many, Jit::Fixed, LIMIT).err().unwrap();
+        assert_eq!(refused, "4105 calls are more than 4104 in one sweep");
+    });
+}
+
+#[test]
 fn what_cannot_be_swept_is_said() {
     on_every_kernel(|guest| {
-        let mut twin = Twin::of(&mixed(), [0; 6], true, guest.traits()).unwrap();
+        let mut twin = Twin::of(&mixed(), &Calls::default(), true, guest.traits()).unwrap();
         // Falls off its end.
         twin.sweep.filter.0.pop();
         for suspend in [true, false] {
@@ -188,7 +222,7 @@ fn what_cannot_be_swept_is_said() {
             let refused = guest.hold_against(&twin, Jit::Fixed, LIMIT).err().unwrap();
             assert_eq!(refused, "the filter was refused: errno 22");
         }
-        let kills = Twin::of(&long(Action::KillProcess), [0; 6], false, guest.traits()).unwrap();
+        let kills = Twin::of(&long(Action::KillProcess), &Calls::default(), false, guest.traits()).unwrap();
         let late = guest.hold_against(&kills, Jit::Fixed, Duration::from_millis(30)).err().unwrap();
         assert!(late.starts_with("time was over at "), "{late}");
         // And the guest goes on.

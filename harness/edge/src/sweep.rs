@@ -51,9 +51,12 @@ pub fn carry_out(sweep: &Sweep, limit: Duration, close: &[i32]) -> Result<Swept,
     if sweep.filter.0.len() > usize::from(u16::MAX) {
         return Err(format!("a filter of {} instructions cannot be handed over", sweep.filter.0.len()));
     }
+    if sweep.calls.count() > sweep::COUNT {
+        return Err(format!("{} calls are more than {} in one sweep", sweep.calls.count(), sweep::COUNT));
+    }
     let board = Board::get().map_err(|errno| format!("no memory for the sweep: errno {}", -errno))?;
     let plan = Plan {
-        calls: sweep::calls(sweep.args),
+        calls: sweep.calls.list(),
         marker: Program::of(&sweep::marker(sweep.marker)),
         filter: Program::of(&sweep.filter),
         board,

@@ -13,7 +13,7 @@ mod machine;
 mod native;
 mod world;
 
-pub use behind::{Expected, Foreseen, behind};
+pub use behind::{Expected, Foreseen, behind, behind_from};
 pub use compare::{Difference, compare};
 pub use judge::{dialect, is_for_probes};
 pub use machine::expect;

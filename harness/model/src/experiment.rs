@@ -11,6 +11,7 @@
 pub mod effects;
 mod text;
 
+use crate::abi::SeccompData;
 use crate::{Abi, Filter};
 use serde::{Deserialize, Serialize};
 
@@ -297,6 +298,26 @@ impl Call {
             Abi::X86_64 | Abi::X32 => layout::SYSCALL_IP,
             Abi::I386 => layout::INT80_IP,
         }
+    }
+
+    /// What filters see of it, made by the stubs.
+    ///
+    /// ```
+    /// use atlas_model::{Abi, Call};
+    /// let getppid = Call { abi: Abi::I386, nr: 64, args: [0; 6] };
+    /// assert_eq!((getppid.data().nr, getppid.data().arch), (64, 0x4000_0003));
+    /// ```
+    #[must_use]
+    pub const fn data(&self) -> SeccompData {
+        self.data_at(self.address())
+    }
+
+    /// What filters see of it, made by an instruction that ends at this address.
+    #[must_use]
+    pub const fn data_at(&self, instruction_pointer: u64) -> SeccompData {
+        // syscall_get_arguments hands over whole registers, for calls by int 0x80 as well
+        // (arch/x86/include/asm/syscall.h).
+        SeccompData { nr: self.nr as u32, arch: self.abi.audit_arch(), instruction_pointer, args: self.args }
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub const NUMBERS: u32 = 1024;
 /// Numbers at the edges of what a filter may compare with.
 pub const EDGES: [u32; 4] = [Abi::X32_BIT - 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
-/// How many calls a sweep makes.
+/// How many calls a sweep of every number makes, and how many any sweep may make.
 pub const COUNT: usize = 2 * (2 * NUMBERS as usize + EDGES.len());
 
 /// What is to be swept.
@@ -28,11 +28,52 @@ pub struct Sweep {
     pub filter: Filter,
     /// The errno of the [`marker`].
     pub marker: u16,
-    /// The argument registers of every call.
-    pub args: [u64; 6],
+    /// The calls.
+    pub calls: Calls,
     /// Whether the tracer may suspend the filters of the task that makes the calling processes
     /// (`PTRACE_O_SUSPEND_SECCOMP`). It costs nothing but time where it may not or cannot.
     pub suspend: bool,
+}
+
+/// The calls of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Calls {
+    /// Those of [`calls`], with these argument registers.
+    Every([u64; 6]),
+    /// These, [`COUNT`] at most.
+    These(Vec<Call>),
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self::Every([0; 6])
+    }
+}
+
+impl Calls {
+    /// The calls, in the order in which they are made.
+    #[must_use]
+    pub fn list(&self) -> Vec<Call> {
+        match self {
+            Self::Every(args) => calls(*args),
+            Self::These(calls) => calls.clone(),
+        }
+    }
+
+    /// How many they are.
+    ///
+    /// ```
+    /// use atlas_model::sweep::{self, Calls};
+    /// assert_eq!(Calls::Every([0; 6]).count(), sweep::COUNT);
+    /// assert_eq!(Calls::These(vec![]).count(), 0);
+    /// ```
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Every(_) => COUNT,
+            Self::These(calls) => calls.len(),
+        }
+    }
 }
 
 /// What came of one call.
@@ -49,7 +90,7 @@ pub enum Answer {
 /// What was seen of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swept {
-    /// One answer a call of [`calls`], in that order.
+    /// One answer a call, in the order of [`Calls::list`].
     pub answers: Vec<Answer>,
     /// Whether the maker's filters were suspended, so that children inherited theirs.
     pub suspended: bool,

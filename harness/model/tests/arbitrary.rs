@@ -90,7 +90,7 @@ fn sides(filter: &Filter, calls: impl Iterator<Item = Call>) -> (usize, usize) {
     let mut taken = HashSet::new();
     for call in calls {
         let mut branch: Option<usize> = None;
-        bpf::run_seen(filter, &call::data(&call), &NEWEST, |at| {
+        bpf::run_seen(filter, &call.data(), &NEWEST, |at| {
             if let Some(from) = branch.take() {
                 taken.insert((from, at));
             }
@@ -115,7 +115,7 @@ fn calls_near_programs_go_both_ways() {
         }
         let mut divided = false;
         for call in samples(&near, 20) {
-            let data = call::data(&call);
+            let data = call.data();
             coverage.note(std::slice::from_ref(filter), &data, &NEWEST);
             let ran = bpf::run(filter, &data, &NEWEST);
             divided |= filter[ran.decided_at].code == op::ALU | op::DIV | op::X;
@@ -146,7 +146,7 @@ fn programs_return_only_what_they_may() {
         for filter in samples(&program::returning(actions.clone()), 300) {
             assert_eq!(bpf::check(&filter, &NEWEST), Ok(()));
             for call in samples(&call::near_program(&filter), 20) {
-                let ran = bpf::run(&filter, &call::data(&call), &NEWEST);
+                let ran = bpf::run(&filter, &call.data(), &NEWEST);
                 assert!(may.contains(&ran.word), "{:#x}\n{}", ran.word, bpf::disassemble(&filter));
                 seen.insert(ran.word);
             }
@@ -228,7 +228,7 @@ fn calls_near_policies_match_and_nearly_match() {
     let (mut calls, mut hits, mut misses) = (0, 0, 0);
     for policy in samples(&policy::policy(), 200).filter(conditional) {
         for call in samples(&call::near_policy(&policy), 20) {
-            let data = call::data(&call);
+            let data = call.data();
             let abi = Policy::abi_of(&data);
             let about = || policy.rules.iter().filter(|rule| Some(rule.abi) == abi && rule.nr == data.nr);
             calls += 1;
@@ -252,7 +252,7 @@ fn stacks_decide_by_older_filters_too() {
         assert!(filters.iter().all(|filter| bpf::check(filter, &NEWEST).is_ok()));
         for call in near.iter().filter(|_| filters.len() > 1) {
             calls += 1;
-            let explanation = bpf::explain(&filters, &call::data(call), &NEWEST, false);
+            let explanation = bpf::explain(&filters, &call.data(), &NEWEST, false);
             older += usize::from(explanation.filter.is_some_and(|filter| filter > 0));
             let all = explanation.runs.iter().map(|ran| ran.word);
             let words: Vec<u32> = all.filter(|word| Action::from_word(*word) != Action::Allow).collect();

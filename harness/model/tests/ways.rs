@@ -47,7 +47,7 @@ fn where_nothing_is_blind_or_cut_every_call_takes_one() {
         let known: HashSet<&Vec<usize>> = found.ways.iter().map(|way| &way.steps).collect();
         for call in &calls {
             // The instruction pointer is what it was.
-            let data = SeccompData { instruction_pointer: 0, ..call::data(call) };
+            let data = SeccompData { instruction_pointer: 0, ..call.data() };
             let taken = steps(filter, &data);
             assert!(known.contains(&taken), "{data:x?} takes {taken:?}\n{}", bpf::disassemble(filter));
             let of_call = of(filter, &data, Free::Arguments);

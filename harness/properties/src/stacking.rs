@@ -2,7 +2,7 @@
 
 use crate::script::{RECORD, behind_guard, install, steps};
 use crate::trial::{Isolation, Property, Trial};
-use atlas_model::arbitrary::{call, edge, stack};
+use atlas_model::arbitrary::{edge, stack};
 use atlas_model::bpf::{self, Dialect, Filter};
 use atlas_model::expect::Difference;
 use atlas_model::experiment::{Call, Install, Op, Program};
@@ -76,7 +76,7 @@ fn allowed(seen: &Observation, own: &Observation) -> u8 {
 /// Whether a filter answers the last step's call with an unknown action.
 fn says_unknown(experiment: &Experiment) -> bool {
     let Some(Op::Call(call)) = experiment.steps.last().map(|step| &step.op) else { return false };
-    let data = call::data(call);
+    let data = call.data();
     experiment.steps.iter().any(|step| match &step.op {
         Op::Install(Install { program: Program::Filter(filter), .. }) => {
             let word = bpf::run(filter, &data, &Dialect::default()).word;

@@ -5,7 +5,6 @@
 //! memory for more outcomes than there are items.
 
 use crate::{Item, NotAMessage, Outcome, Request, Response, decode};
-use atlas_model::sweep;
 
 /// Why a payload is no answer to a request.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub enum NotAnAnswer {
 pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotAnAnswer> {
     let counted = match request {
         Request::Run { items, .. } => Some((RAN, items.len())),
-        Request::Sweep { .. } => Some((SWEPT, sweep::COUNT)),
+        Request::Sweep { sweep, .. } => Some((SWEPT, sweep.calls.count())),
         // What these answers hold is bounded by their types.
         Request::Hello | Request::Wake(_) | Request::Measure(_) => None,
     };
@@ -91,6 +90,7 @@ fn can_have(item: &Item, outcome: &Outcome) -> bool {
 mod tests {
     use super::*;
     use crate::{Hello, encode};
+    use atlas_model::sweep;
 
     fn asked(count: usize) -> Request {
         Request::Run { jit: None, limit_ms: 1, items: vec![Item::Choreography("a".into()); count] }
@@ -176,6 +176,16 @@ mod tests {
         }
         assert!(matches!(decode_answer(&asked, &ran(vec![Outcome::Facts(vec![])])), Err(NotAnAnswer::Kind)));
         assert!(matches!(decode_answer(&Request::Hello, &swept(sweep::COUNT)), Err(NotAnAnswer::Kind)));
+    }
+
+    #[test]
+    fn a_sweep_of_few_calls_has_as_few_answers() {
+        let call = atlas_model::Call { abi: atlas_model::Abi::I386, nr: 1, args: [0; 6] };
+        let sweep = sweep::Sweep { calls: sweep::Calls::These(vec![call; 3]), ..sweep::Sweep::default() };
+        let asked = Request::Sweep { jit: None, limit_ms: 1, sweep };
+        assert!(matches!(decode_answer(&asked, &swept(3)), Ok(Response::Swept(_))));
+        let answer = decode_answer(&asked, &swept(sweep::COUNT));
+        assert!(matches!(answer, Err(NotAnAnswer::Count { asked: 3, .. })), "{answer:?}");
     }
 
     #[test]

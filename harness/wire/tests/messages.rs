@@ -4,7 +4,7 @@ use atlas_model::arbitrary::{broken, call, policy};
 use atlas_model::experiment::{Disposition, Experiment, Install, Op, Program, Step, Via};
 use atlas_model::observation::{End, Sigsys, StepSeen, TaskSeen};
 use atlas_model::policy::Policy;
-use atlas_model::sweep::{Answer, Sweep, Swept};
+use atlas_model::sweep::{Answer, Calls, Sweep, Swept};
 use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
 use atlas_model::{Filter, Observation};
 use atlas_wire::{Fact, Hello, Item, Outcome, Request, Response, decode, encode};
@@ -48,10 +48,14 @@ fn experiment() -> impl Strategy<Value = Experiment> {
 }
 
 fn sweep() -> impl Strategy<Value = Sweep> {
-    (broken::any(), any::<(u16, [u64; 6], bool)>()).prop_map(|(filter, (marker, args, suspend))| Sweep {
+    let calls = prop_oneof![
+        any::<[u64; 6]>().prop_map(Calls::Every),
+        vec(call::call(), 0..5).prop_map(Calls::These),
+    ];
+    (broken::any(), calls, any::<(u16, bool)>()).prop_map(|(filter, calls, (marker, suspend))| Sweep {
         filter,
         marker,
-        args,
+        calls,
         suspend,
     })
 }

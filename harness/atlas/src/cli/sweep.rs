@@ -8,6 +8,7 @@ use crate::source;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
 use atlas_model::Filter;
+use atlas_model::sweep::Calls;
 use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::{Accelerator, BootOptions};
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
     let order = Order {
         filter,
-        args: registers,
+        calls: Calls::Every(registers),
         suspend: !args.no_suspend,
         jit: args.jit,
         limit: Duration::from_secs(args.limit.into()),

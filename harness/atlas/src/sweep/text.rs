@@ -219,13 +219,14 @@ mod tests {
     use crate::sweep::example::Example;
     use crate::sweep::twin::Twin;
     use atlas_model::expect::Expected;
-    use atlas_model::sweep::Answer;
+    use atlas_model::sweep::{Answer, Calls};
     use atlas_model::traits::Traits;
     use std::time::Duration;
 
     /// A sweep of the toy on a kernel that answers as the model says, but for these calls.
     fn leg(kernel: &str, wrong: &[(usize, Answer)]) -> Leg {
-        let twin = Twin::of(&Example::Toy.filter().unwrap(), [0; 6], true, &Traits::newest()).unwrap();
+        let twin =
+            Twin::of(&Example::Toy.filter().unwrap(), &Calls::default(), true, &Traits::newest()).unwrap();
         let mut answers: Vec<Answer> = twin
             .foreseen
             .iter()

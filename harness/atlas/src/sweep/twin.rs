@@ -2,7 +2,7 @@
 
 use atlas_model::action::errno;
 use atlas_model::expect::{Expected, Foreseen, behind, dialect};
-use atlas_model::sweep::{self, Answer, Sweep};
+use atlas_model::sweep::{self, Answer, Calls, Sweep};
 use atlas_model::traits::Traits;
 use atlas_model::{Action, Call, Filter, bpf};
 
@@ -53,23 +53,19 @@ impl Twin {
     ///
     /// # Errors
     /// [`NoTwin`].
-    pub fn of(filter: &Filter, args: [u64; 6], suspend: bool, traits: &Traits) -> Result<Self, NoTwin> {
-        let calls = sweep::calls(args);
-        let alone = |call: &Call| {
-            let data = atlas_model::abi::SeccompData {
-                nr: call.nr as u32,
-                arch: call.abi.audit_arch(),
-                instruction_pointer: call.address(),
-                args,
-            };
-            bpf::run(filter, &data, &dialect(traits)).word
-        };
+    pub fn of(filter: &Filter, which: &Calls, suspend: bool, traits: &Traits) -> Result<Self, NoTwin> {
+        let calls = which.list();
+        let alone = |call: &Call| bpf::run(filter, &call.data(), &dialect(traits)).word;
         let words: std::collections::BTreeSet<u32> = calls.iter().map(alone).collect();
         let free = |marker: &u16| !words.contains(&Action::Errno(*marker).word());
         let marker = MARKERS.rev().find(free).ok_or(NoTwin::NoMarker)?;
         let foreseen = behind(&[sweep::marker(marker), filter.clone()], &calls, traits)
             .map_err(|errno| NoTwin::Refused(-errno))?;
-        Ok(Self { sweep: Sweep { filter: filter.clone(), marker, args, suspend }, calls, foreseen })
+        Ok(Self {
+            sweep: Sweep { filter: filter.clone(), marker, calls: which.clone(), suspend },
+            calls,
+            foreseen,
+        })
     }
 
     /// The calls on which a kernel and the model differ. An answer that is missing differs.
@@ -109,7 +105,7 @@ mod tests {
     #[test]
     fn one_answer_altered_is_noticed_wherever_it_is() {
         let toy = Example::Toy.filter().unwrap();
-        let twin = Twin::of(&toy, [0; 6], true, &Traits::newest()).unwrap();
+        let twin = Twin::of(&toy, &Calls::default(), true, &Traits::newest()).unwrap();
         let right = as_foreseen(&twin);
         assert_eq!(twin.differences(&right), []);
         for index in 0..right.len() {
@@ -136,19 +132,20 @@ mod tests {
     #[test]
     fn the_marker_is_an_errno_that_the_filter_never_gives() {
         let traits = Traits::newest();
-        let all = Twin::of(&vec![bpf::ret(Action::Errno(4000))].into(), [0; 6], true, &traits).unwrap();
+        let all =
+            Twin::of(&vec![bpf::ret(Action::Errno(4000))].into(), &Calls::default(), true, &traits).unwrap();
         assert_eq!(all.sweep.marker, 3999);
         // Errno by number: 0 to 1023 and more, but not all of the markers.
         let by_number =
             vec![bpf::ld(0), bpf::alu(bpf::op::AND, 0xfff), bpf::alu(bpf::op::OR, 0x0005_0000), bpf::ret_a()];
-        let twin = Twin::of(&by_number.into(), [0; 6], true, &traits).unwrap();
+        let twin = Twin::of(&by_number.into(), &Calls::default(), true, &traits).unwrap();
         assert_eq!(twin.sweep.marker, 4000);
         assert_eq!(twin.foreseen[77].answer, Expected::Exactly(Answer::Value(-77)));
     }
 
     #[test]
     fn a_filter_that_is_none_has_no_twin() {
-        let refused = Twin::of(&Filter::default(), [0; 6], true, &Traits::newest()).err().unwrap();
+        let refused = Twin::of(&Filter::default(), &Calls::default(), true, &Traits::newest()).err().unwrap();
         assert_eq!(refused.to_string(), "the filter is refused with errno 22 EINVAL");
     }
 
@@ -163,13 +160,15 @@ mod tests {
             bpf::ret(Action::Errno(1)),
             bpf::ret(Action::Allow),
         ];
-        let twin = Twin::of(&filter.clone().into(), [0, 0, 5, 0, 0, 0], true, &Traits::newest()).unwrap();
+        let twin =
+            Twin::of(&filter.clone().into(), &Calls::Every([0, 0, 5, 0, 0, 0]), true, &Traits::newest())
+                .unwrap();
         for (call, foreseen) in twin.calls.iter().zip(&twin.foreseen) {
             let through = foreseen.answer == Expected::Exactly(Answer::Value(-i64::from(twin.sweep.marker)));
             let exempt = call.abi == Abi::X86_64 && matches!(call.nr, 335 | 336);
             assert_eq!(through, call.abi != Abi::I386 && !exempt, "{call:?}");
         }
-        let other = Twin::of(&filter.into(), [0; 6], true, &Traits::newest()).unwrap();
+        let other = Twin::of(&filter.into(), &Calls::default(), true, &Traits::newest()).unwrap();
         assert_ne!(other.foreseen, twin.foreseen);
     }
 }

@@ -3,7 +3,7 @@
 mod near;
 
 use super::edge;
-use crate::abi::{Abi, SeccompData, syscalls};
+use crate::abi::{Abi, syscalls};
 use crate::bpf::Filter;
 use crate::experiment::{Call, layout};
 use crate::policy::Policy;
@@ -101,11 +101,4 @@ pub fn with_filters(
         (filters, calls)
     };
     (stacks, vec(Aim::any(), 1..=calls.max(1))).prop_map(aimed).boxed()
-}
-
-/// What filters see of a call made by the stubs of [`layout`].
-#[must_use]
-pub fn data(call: &Call) -> SeccompData {
-    let instruction_pointer = if call.abi == Abi::I386 { layout::INT80_IP } else { layout::SYSCALL_IP };
-    SeccompData { nr: call.nr as u32, arch: call.abi.audit_arch(), instruction_pointer, args: call.args }
 }

@@ -58,6 +58,16 @@ impl Expected {
 /// assert_eq!(seen[1].answer, Expected::Exactly(Answer::Value(-4000)));
 /// ```
 pub fn behind(filters: &[Filter], calls: &[Call], traits: &Traits) -> Result<Vec<Foreseen>, i64> {
+    let from: Vec<(Call, u64)> = calls.iter().map(|call| (*call, call.address())).collect();
+    behind_from(filters, &from, traits)
+}
+
+/// As [`behind`], for calls of a program's own: each with its instruction pointer as filters see it. The
+/// address in a [`Sigsys`](crate::observation::Sigsys) is that of the stub all the same.
+///
+/// # Errors
+/// As [`behind`].
+pub fn behind_from(filters: &[Filter], calls: &[(Call, u64)], traits: &Traits) -> Result<Vec<Foreseen>, i64> {
     let nothing = Experiment::default();
     let mut machine = Machine::new(&nothing, traits);
     for filter in filters {
@@ -69,12 +79,12 @@ pub fn behind(filters: &[Filter], calls: &[Call], traits: &Traits) -> Result<Vec
         }
     }
     machine.process_mut(0).sigsys.set(Disposition::Record);
-    Ok(calls.iter().map(|call| foresee(&mut machine, call)).collect())
+    Ok(calls.iter().map(|(call, ip)| foresee(&mut machine, call, *ip)).collect())
 }
 
-fn foresee(machine: &mut Machine<'_>, call: &Call) -> Foreseen {
+fn foresee(machine: &mut Machine<'_>, call: &Call, ip: u64) -> Foreseen {
     machine.step = Default::default();
-    let came = machine.call(0, call);
+    let came = machine.call_from(0, call, ip);
     let step = std::mem::take(&mut machine.step);
     let answer = match (step.traps.into_iter().next(), came) {
         // What its handler does then is the sweep's own affair: it never returns.

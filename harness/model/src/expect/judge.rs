@@ -59,27 +59,25 @@ pub fn dialect(traits: &Traits) -> Dialect {
     }
 }
 
-/// What filters see of a call.
-pub(super) fn data_of(call: &Call, ip: u64) -> SeccompData {
-    // syscall_get_arguments hands over whole registers, for calls by int 0x80 as well
-    // (arch/x86/include/asm/syscall.h).
-    SeccompData { nr: call.nr as u32, arch: call.abi.audit_arch(), instruction_pointer: ip, args: call.args }
-}
-
 impl Machine<'_> {
     /// A call as it stands.
     pub(super) fn call(&mut self, id: TaskId, call: &Call) -> Came {
+        self.call_from(id, call, call.address())
+    }
+
+    /// The same by an instruction elsewhere than in the stub.
+    pub(super) fn call_from(&mut self, id: TaskId, call: &Call, ip: u64) -> Came {
         if call.abi == Abi::I386 && !self.traits.has(Feature::AbiI386) {
             self.step.why = "the kernel has no int 0x80".into();
             return Came::ProcessEnds(killed_by(signal::SEGV));
         }
-        let ruling = self.ruling(id, &data_of(call, call.address()));
+        let ruling = self.ruling(id, &call.data_at(ip));
         self.obey(id, call, &ruling, |machine| machine.native(id, call))
     }
 
     /// A call whose working the caller knows.
     pub(super) fn guarded(&mut self, id: TaskId, call: &Call, work: impl FnOnce(&mut Self) -> Value) -> Came {
-        let ruling = self.ruling(id, &data_of(call, call.address()));
+        let ruling = self.ruling(id, &call.data());
         self.obey(id, call, &ruling, |machine| Came::Back(work(machine)))
     }
 

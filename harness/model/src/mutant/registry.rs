@@ -87,7 +87,7 @@ mutants! {
     "expect/judge.rs" "ruling" {
         ExemptionsMissing "exemptions-missing" "Filters and strict mode apply to the calls of the kernel's trampolines.";
     }
-    "expect/judge.rs" "data_of" {
+    "experiment.rs" "Call::data_at" {
         X32BitMasked "x32-bit-masked" "Filters see the number of an x32 call without its bit.";
         X32OwnArch "x32-own-arch" "Filters see an arch of its own for x32.";
         I386Arch "i386-arch" "Filters see the arch of x86-64 for i386 calls.";
