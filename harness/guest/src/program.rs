@@ -1,17 +1,21 @@
 //! A user's program: the file that its image is put into, and its run.
 
+use crate::setup;
 use atlas_edge::program;
 use atlas_wire::program::MAX_IMAGE;
 use atlas_wire::{Trace, Traced};
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-/// Where the image stands: the root is in memory, and writable.
-const PATH: &str = "/.program";
-const PATH_TO_EXECUTE: &CStr = c"/.program";
+/// What the image stands in: a file system of its own, because the root is a tmpfs, which takes no more
+/// than half of the memory (init/do_mounts.c init_rootfs, tmpfs(5)).
+const DIRECTORY: &str = "/.program";
+/// Where the image stands.
+const PATH: &str = "/.program/image";
+const PATH_TO_EXECUTE: &CStr = c"/.program/image";
 
 /// Puts a part of an image where the parts before it end, and gives the length of it by now. The file is
 /// closed again: one that is open for writing is not executed (execve(2), ETXTBSY).
@@ -22,6 +26,7 @@ pub(crate) fn put(offset: u64, bytes: &[u8]) -> Result<u64, String> {
         return Err(format!("an image of {length} bytes or more, and {MAX_IMAGE} is the most"));
     }
     if offset == 0 {
+        make_room()?;
         // The program before may have made anything of it.
         let _ = fs::remove_file(PATH);
     } else {
@@ -33,6 +38,20 @@ pub(crate) fn put(offset: u64, bytes: &[u8]) -> Result<u64, String> {
     let file = OpenOptions::new().append(true).create(offset == 0).mode(0o755).open(PATH);
     file.and_then(|mut file| file.write_all(bytes)).map_err(wrong)?;
     Ok(length)
+}
+
+/// Sees to it that the directory is there.
+fn make_room() -> Result<(), String> {
+    match fs::create_dir(DIRECTORY) {
+        Ok(()) if setup::mount("ramfs", DIRECTORY) => Ok(()),
+        Ok(()) => {
+            let error = std::io::Error::last_os_error();
+            let _ = fs::remove_dir(DIRECTORY);
+            Err(format!("no ramfs for the program: {error}"))
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(format!("{DIRECTORY}: {error}")),
+    }
 }
 
 /// Runs the program and traces it.

@@ -89,8 +89,9 @@ pub struct Made {
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Came {
-    /// It returned this value: an errno negated, among them those by which the kernel marks a call that
-    /// a signal interrupted, and which the program never sees (include/linux/errno.h).
+    /// It returned this value, or an errno negated. From 512 on there are those by which the kernel marks a
+    /// call that a signal interrupted, which is then made again or fails with EINTR: the program does not
+    /// see them (include/linux/errno.h).
     Back(i64),
     /// It did not: the task ended in it, or time ran out.
     Never,
