@@ -36,8 +36,12 @@ const LOOK: Duration = Duration::from_millis(2);
 ///
 /// It runs as root, in `/`, with an empty standard input, and nothing but the filter confines it: it may
 /// have changed files, mounts and settings of the guest, or have halted it. Whoever needs the guest as it
-/// was takes a clone for each program. What it starts with `CLONE_UNTRACED` is not seen (ptrace(2),
-/// `PTRACE_O_TRACECLONE`), only waited for.
+/// was takes a clone for each program.
+///
+/// A tracer has its limits. The program can find out that it has one, and cannot have another (ptrace(2)).
+/// What it starts with `CLONE_UNTRACED` is not seen (kernel/fork.c kernel_clone), only waited for. Calls by the
+/// vsyscall page reach a filter without being seen (arch/x86/entry/vsyscall/vsyscall_64.c
+/// emulate_vsyscall).
 ///
 /// # Errors
 /// A sentence: the program cannot be asked for in this way, there was no process for it, or the kernel

@@ -103,7 +103,7 @@ impl Tracer {
             }
             // A group-stop (ptrace(2), "Group-stop"); the event is also that of new tasks.
             (libc::PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
-                ptrace::leave_stopped(tid)
+                ptrace::leave_stopped(tid);
             }
             _ => ptrace::go_on(tid, 0),
         }
@@ -111,8 +111,13 @@ impl Tracer {
 
     /// A call begins or is over.
     fn call(&mut self, tid: i32) {
+        let stop = ptrace::stop(tid);
+        if matches!(stop, Ok(Stop::Entry { .. })) {
+            // No call is begun before the one before it is over. Should one be, it is not lost.
+            self.over(tid, Came::Never);
+        }
         let Some(task) = self.tasks.get_mut(&tid) else { return };
-        match ptrace::stop(tid) {
+        match stop {
             // What comes before is how the program is started.
             Ok(Stop::Entry { abi, nr, args, ip }) if self.gate.attached() == Some(0) => {
                 let begun = Begun { at: self.begun, task: task.number, abi, nr, args, ip };
