@@ -1,7 +1,7 @@
 //! Requests in, answers out.
 
 use crate::link::Link;
-use crate::measure;
+use crate::{measure, program};
 use atlas_edge::stage::{Stage, end_code};
 use atlas_edge::{supervise, sys};
 use atlas_model::observation::End;
@@ -77,6 +77,18 @@ fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
                 return Response::Refused(problem);
             }
             Response::Measured(measure::carry_out(asked, bounded(asked.limit_ms), &link.descriptors()))
+        }
+        Request::Put { offset, bytes } => {
+            program::put(*offset, bytes).map_or_else(Response::Refused, Response::Stored)
+        }
+        Request::Trace(asked) => {
+            if let Some(on) = asked.jit
+                && let Err(problem) = switch_jit(on)
+            {
+                return Response::Refused(problem);
+            }
+            program::trace(asked, bounded(asked.limit_ms), &link.descriptors())
+                .map_or_else(Response::Refused, Response::Traced)
         }
     }
 }

@@ -4,7 +4,9 @@
 //! results for items that it was not asked for, nor leave some out, nor make the host set aside
 //! memory for more outcomes than there are items.
 
+use crate::program::MAX_CALLS;
 use crate::{Item, NotAMessage, Outcome, Request, Response, decode};
+use atlas_model::observation::End;
 
 /// Why a payload is no answer to a request.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum NotAnAnswer {
         /// Items of the request, or calls of the sweep.
         asked: usize,
     },
+    /// More calls of a program than are ever told.
+    #[error("the answer has {0} calls, and {MAX_CALLS} is the most")]
+    Calls(u64),
     /// An outcome that such an item cannot have.
     #[error("outcome {index} is not one that its item can have")]
     Outcome {
@@ -40,7 +45,9 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
         Request::Run { items, .. } => Some((RAN, items.len())),
         Request::Sweep { sweep, .. } => Some((SWEPT, sweep.calls.count())),
         // What these answers hold is bounded by their types.
-        Request::Hello | Request::Wake(_) | Request::Measure(_) => None,
+        Request::Hello | Request::Wake(_) | Request::Measure(_) | Request::Put { .. } => None,
+        // Bounded below.
+        Request::Trace(_) => None,
     };
     if let Some((variant, asked)) = counted
         && let Some(got) = claimed(variant, payload)
@@ -48,11 +55,18 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
     {
         return Err(NotAnAnswer::Count { got, asked });
     }
+    if let Request::Trace(_) = request
+        && let Some(got) = claimed_calls(payload)
+        && got > MAX_CALLS as u64
+    {
+        return Err(NotAnAnswer::Calls(got));
+    }
     let response = decode(payload)?;
     match (request, &response) {
         (_, Response::Refused(_))
         | (Request::Hello | Request::Wake(_), Response::Hello(_))
-        | (Request::Sweep { .. }, Response::Swept(_)) => Ok(response),
+        | (Request::Sweep { .. }, Response::Swept(_))
+        | (Request::Put { .. }, Response::Stored(_)) => Ok(response),
         (Request::Run { items, .. }, Response::Ran(outcomes)) => {
             match items.iter().zip(outcomes).position(|(item, outcome)| !can_have(item, outcome)) {
                 Some(index) => Err(NotAnAnswer::Outcome { index }),
@@ -60,14 +74,16 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
             }
         }
         (Request::Measure(asked), Response::Measured(measured)) if asked.can_give(measured) => Ok(response),
+        (Request::Trace(_), Response::Traced(traced)) if traced.is_possible() => Ok(response),
         _ => Err(NotAnAnswer::Kind),
     }
 }
 
-/// Indices of `Ran` and `Swept` among the variants of `Response`; unit tests hold them against the
+/// Indices of `Ran`, `Swept` and `Traced` among the variants of `Response`; unit tests hold them against the
 /// encoder.
 const RAN: u32 = 1;
 const SWEPT: u32 = 3;
+const TRACED: u32 = 6;
 
 /// The number of outcomes or answers that a payload begins to speak of, when it is of this variant of
 /// [`Response`]. Looked at before they are decoded: two bytes of payload can stand for a hundred of
@@ -76,6 +92,15 @@ fn claimed(wanted: u32, payload: &[u8]) -> Option<u64> {
     let (variant, rest) = postcard::take_from_bytes::<u32>(payload).ok()?;
     let (count, _) = postcard::take_from_bytes::<u64>(rest).ok()?;
     (variant == wanted).then_some(count)
+}
+
+/// The number of calls that a payload begins to speak of when it is [`Response::Traced`]. What stands
+/// before them is decoded with it. All else that such an answer holds is bytes, which take no more memory
+/// than payload.
+fn claimed_calls(payload: &[u8]) -> Option<u64> {
+    type Beginning = (u32, i64, Option<End>, u64);
+    let ((variant, _, _, count), _) = postcard::take_from_bytes::<Beginning>(payload).ok()?;
+    (variant == TRACED).then_some(count)
 }
 
 fn can_have(item: &Item, outcome: &Outcome) -> bool {
@@ -198,5 +223,45 @@ mod tests {
         let mut cut = swept(sweep::COUNT);
         cut.truncate(cut.len() / 2);
         assert!(matches!(decode_answer(&asked, &cut), Err(NotAnAnswer::Message(_))));
+    }
+
+    fn made(count: usize) -> Vec<crate::Made> {
+        let (abi, came) = (atlas_model::Abi::I386, crate::Came::Back(-13));
+        vec![crate::Made { abi, nr: 39, args: [7; 6], ip: 1 << 40, came, count: 300, task: 0 }; count]
+    }
+
+    fn traced(calls: usize, stdout: usize) -> Vec<u8> {
+        let end = Some(End::Signaled { signal: 31, core: false });
+        let (calls, stdout) = (made(calls), vec![b'x'; stdout]);
+        encode(&Response::Traced(crate::Traced { end, calls, stdout, tasks: 1, ..Default::default() }))
+            .unwrap()
+    }
+
+    #[test]
+    fn calls_of_a_program_are_counted_before_they_are_decoded() {
+        use crate::program::MAX_OUTPUT;
+        let asked = Request::Trace(crate::Trace::default());
+        assert_eq!(claimed_calls(&traced(300, 0)), Some(300));
+        assert_eq!(claimed_calls(&encode(&Response::Hello(Hello::default())).unwrap()), None);
+        assert!(decode_answer(&asked, &traced(MAX_CALLS, MAX_OUTPUT)).is_ok());
+        let answer = decode_answer(&asked, &traced(MAX_CALLS + 1, 0));
+        assert!(matches!(answer, Err(NotAnAnswer::Calls(4097))), "{answer:?}");
+        // A count with nothing behind it.
+        let forged = [TRACED as u8, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
+        let answer = decode_answer(&asked, &forged);
+        assert!(matches!(answer, Err(NotAnAnswer::Calls(0xffff_ffff))), "{answer:?}");
+        let answer = decode_answer(&asked, &traced(1, MAX_OUTPUT + 1));
+        assert!(matches!(answer, Err(NotAnAnswer::Kind)), "{answer:?}");
+    }
+
+    #[test]
+    fn what_is_put_is_stored_and_what_is_traced_is_told() {
+        let put = Request::Put { offset: 0, bytes: vec![1] };
+        let stored = encode(&Response::Stored(1)).unwrap();
+        assert!(decode_answer(&put, &stored).is_ok());
+        assert!(matches!(decode_answer(&put, &traced(1, 1)), Err(NotAnAnswer::Kind)));
+        let trace = Request::Trace(crate::Trace::default());
+        assert!(matches!(decode_answer(&trace, &stored), Err(NotAnAnswer::Kind)));
+        assert!(matches!(decode_answer(&Request::Hello, &traced(1, 1)), Err(NotAnAnswer::Kind)));
     }
 }

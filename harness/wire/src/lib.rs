@@ -10,12 +10,14 @@ pub mod answer;
 pub mod frame;
 pub mod measure;
 pub mod message;
+pub mod program;
 pub mod window;
 
 pub use answer::{NotAnAnswer, decode_answer};
 pub use frame::{Decoder, FrameError, Header, Kind, Place};
 pub use measure::{Measure, Measured};
 pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, Wake};
+pub use program::{Came, Made, Trace, Traced};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

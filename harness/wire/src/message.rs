@@ -1,7 +1,7 @@
 //! What host and guest say to each other. The host asks, the guest answers once, and keeps no
-//! state between requests.
+//! state between requests but the program that it was given.
 
-use crate::{Measure, Measured};
+use crate::{Measure, Measured, Trace, Traced};
 use atlas_model::sweep::{Sweep, Swept};
 use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,15 @@ pub enum Request {
     Measure(Measure),
     /// You are a clone: take this time and this entropy for yours. Answered as [`Request::Hello`].
     Wake(Wake),
+    /// Here is a part of a program's image.
+    Put {
+        /// Where it belongs: where the part before it ended. 0 begins a new image.
+        offset: u64,
+        /// The part. The whole has at most [`crate::program::MAX_IMAGE`] bytes.
+        bytes: Vec<u8>,
+    },
+    /// Run the program, and tell its calls.
+    Trace(Trace),
 }
 
 /// What a clone must not have in common with its template and other clones.
@@ -72,6 +81,10 @@ pub enum Response {
     Swept(Swept),
     /// To [`Request::Measure`].
     Measured(Measured),
+    /// To [`Request::Put`]: the length of the image by now.
+    Stored(u64),
+    /// To [`Request::Trace`].
+    Traced(Traced),
 }
 
 /// What a guest says of itself.

@@ -6,8 +6,8 @@ use atlas_model::observation::{End, Sigsys, StepSeen, TaskSeen};
 use atlas_model::policy::Policy;
 use atlas_model::sweep::{Answer, Calls, Sweep, Swept};
 use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
-use atlas_model::{Filter, Observation};
-use atlas_wire::{Fact, Hello, Item, Outcome, Request, Response, decode, encode};
+use atlas_model::{Abi, Filter, Observation};
+use atlas_wire::{Came, Fact, Hello, Item, Made, Outcome, Request, Response, Trace, Traced, decode, encode};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -72,6 +72,12 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|((jit, limit_ms), items)| Request::Run { jit, limit_ms, items }),
         2 => (any::<(Option<bool>, u32)>(), sweep())
             .prop_map(|((jit, limit_ms), sweep)| Request::Sweep { jit, limit_ms, sweep }),
+        1 => any::<(u64, Vec<u8>)>().prop_map(|(offset, bytes)| Request::Put { offset, bytes }),
+        1 => (any::<(Option<bool>, u32)>(), vec(text(), 0..4), vec(text(), 0..4), of(broken::any())).prop_map(
+            |((jit, limit_ms), arguments, environment, filter)| {
+                Request::Trace(Trace { jit, limit_ms, arguments, environment, filter })
+            }
+        ),
     ]
 }
 
@@ -141,18 +147,44 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn observation() -> impl Strategy<Value = Observation> {
-    let step = (any::<(bool, Option<i64>)>(), vec(sigsys(), 0..3), vec(any::<u32>(), 0..3))
-        .prop_map(|((reached, returned), traps, traced)| StepSeen { reached, returned, traps, traced });
-    let end = prop_oneof![
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
         Just(End::NeverMade),
         Just(End::Alive),
         any::<i32>().prop_map(End::Exited),
         any::<(i32, bool)>().prop_map(|(signal, core)| End::Signaled { signal, core }),
         Just(End::ThreadGone),
         Just(End::TimedOut),
-    ];
-    let task = (any::<(i32, i32)>(), end).prop_map(|((tid, pid), end)| TaskSeen { tid, pid, end });
+    ]
+}
+
+fn traced() -> impl Strategy<Value = Traced> {
+    let came =
+        prop_oneof![any::<i64>().prop_map(Came::Back), Just(Came::Never), sigsys().prop_map(Came::Trapped),];
+    let abi = prop::sample::select(Abi::ALL.to_vec());
+    let made = (abi, any::<(u32, [u64; 6], u64, u64, u32)>(), came)
+        .prop_map(|(abi, (nr, args, ip, count, task), came)| Made { abi, nr, args, ip, came, count, task });
+    let bytes = any::<(Vec<u8>, Vec<u8>, bool)>();
+    let numbers = any::<(i64, u64, u32, u64)>();
+    (numbers, of(end()), vec(made, 0..5), bytes).prop_map(
+        |((attached, left_out, tasks, micros), end, calls, (stdout, stderr, cut))| Traced {
+            attached,
+            end,
+            calls,
+            left_out,
+            stdout,
+            stderr,
+            cut,
+            tasks,
+            micros,
+        },
+    )
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let task = (any::<(i32, i32)>(), end()).prop_map(|((tid, pid), end)| TaskSeen { tid, pid, end });
+    let step = (any::<(bool, Option<i64>)>(), vec(sigsys(), 0..3), vec(any::<u32>(), 0..3))
+        .prop_map(|((reached, returned), traps, traced)| StepSeen { reached, returned, traps, traced });
     (vec(step, 0..5), vec(task, 0..3), vec(change(), 0..4)).prop_map(|(steps, tasks, world)| Observation {
         steps,
         tasks,
@@ -192,6 +224,8 @@ fn response() -> impl Strategy<Value = Response> {
         4 => vec(outcome, 0..5).prop_map(Response::Ran),
         1 => text().prop_map(Response::Refused),
         2 => swept.prop_map(Response::Swept),
+        1 => any::<u64>().prop_map(Response::Stored),
+        2 => traced().prop_map(Response::Traced),
     ]
 }
 

@@ -66,9 +66,11 @@ impl Guest {
             Response::Measured(measured) => Ok(measured),
             Response::Refused(why) => Ok(Measured::Impossible(why)),
             // The conversation lets no other answer through.
-            Response::Hello(_) | Response::Ran(_) | Response::Swept(_) => {
-                Ok(Measured::Impossible("another answer".into()))
-            }
+            Response::Hello(_)
+            | Response::Ran(_)
+            | Response::Swept(_)
+            | Response::Stored(_)
+            | Response::Traced(_) => Ok(Measured::Impossible("another answer".into())),
         }
     }
 }

@@ -9,6 +9,7 @@ mod faults;
 mod images;
 mod lives;
 mod orphans;
+mod program;
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("images", images::TESTS),
         ("orphans", orphans::TESTS),
+        ("program", program::TESTS),
     ] {
         for (name, test) in tests {
             trials.push(Trial::test(format!("{theme}::{name}"), move || {

@@ -1,0 +1,120 @@
+//! A user's static program behind a filter, and every system call that it makes.
+//!
+//! The program is a process of its own that a tracer follows: PID 1, by ptrace(2), from one call to the
+//! next. Since 4.8 a tracer hears of a call before a filter judges it (kernel/entry/common.c
+//! syscall_trace_enter), so a call that a filter answers or kills for is seen like any other. Before it
+//! was the other way round, but those kernels do not say what call it is
+//! (`PTRACE_GET_SYSCALL_INFO`, since 5.3) and are refused.
+//!
+//! A filter that asks for a tracer (`SECCOMP_RET_TRACE`) does not get this one: without
+//! `PTRACE_O_TRACESECCOMP` its calls fail with ENOSYS, as they do where nobody traces
+//! (kernel/seccomp.c __seccomp_filter).
+
+mod child;
+mod ledger;
+mod output;
+mod ptrace;
+mod tracer;
+
+use crate::sys;
+use atlas_model::observation::End;
+use atlas_wire::{Trace, Traced};
+use child::{Gate, Plan};
+use output::Output;
+use ptrace::Waited;
+use std::ffi::CStr;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+use tracer::Tracer;
+
+/// How long output stays in its pipe at most while tasks make calls or wait.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Runs the program at a path as its tracer, until all the processes and threads that it came to have
+/// ended or time runs out. Every other process of the guest is gone afterwards. `close` lists descriptors that
+/// the program shall not have.
+///
+/// It runs as root, in `/`, with an empty standard input, and nothing but the filter confines it: it may
+/// have changed files, mounts and settings of the guest, or have halted it. Whoever needs the guest as it
+/// was takes a clone for each program.
+///
+/// A tracer has its limits. The program can find out that it has one, and cannot have another (ptrace(2)).
+/// What it starts with `CLONE_UNTRACED` is not seen (kernel/fork.c kernel_clone), only waited for. Calls by the
+/// vsyscall page reach a filter without being seen (arch/x86/entry/vsyscall/vsyscall_64.c
+/// emulate_vsyscall).
+///
+/// # Errors
+/// A sentence: the program cannot be asked for in this way, there was no process for it, or the kernel
+/// does not tell a tracer of calls.
+pub fn carry_out(trace: &Trace, path: &CStr, limit: Duration, close: &[i32]) -> Result<Traced, String> {
+    let plan = Plan::of(trace, path)?;
+    let gate = Gate::get().map_err(|errno| format!("no memory for the program's start: errno {}", -errno))?;
+    gate.reset();
+    let ((stdout, out_end), (stderr, err_end)) = (Output::new()?, Output::new()?);
+    let mut outputs = [stdout, stderr];
+    let start = Instant::now();
+    let pid = crate::stage::fork();
+    if pid == 0 {
+        child::run(&plan, gate, [out_end.as_raw_fd(), err_end.as_raw_fd()], close)
+    }
+    if pid < 0 {
+        return Err(format!("there was no process for the program: errno {}", -pid));
+    }
+    drop((out_end, err_end));
+    let first = pid as i32;
+    let mut tracer = match Tracer::seize(first, gate) {
+        Ok(tracer) => tracer,
+        Err(problem) => {
+            sys::kill_everything(std::iter::once(first));
+            return Err(problem);
+        }
+    };
+    gate.open();
+    let in_time = watch(&mut tracer, &mut outputs, start + limit);
+    let micros = start.elapsed().as_micros() as u64;
+    sys::kill_everything(std::iter::once(first));
+    outputs.iter_mut().for_each(Output::drain);
+    let attached = match (gate.attached(), in_time) {
+        (Some(attached), _) => attached,
+        (None, true) => return Err("the program's process ended before it attached the filter".into()),
+        (None, false) => return Err("time was over before the program was begun".into()),
+    };
+    let [stdout, stderr] = outputs;
+    let cut = stdout.cut || stderr.cut;
+    let seen = tracer.close();
+    let ended = if attached < 0 { Some(End::NeverMade) } else { seen.end };
+    Ok(Traced {
+        attached,
+        end: ended.filter(|_| in_time),
+        calls: seen.calls,
+        left_out: seen.left_out,
+        stdout: stdout.bytes,
+        stderr: stderr.bytes,
+        cut,
+        tasks: seen.tasks,
+        micros,
+    })
+}
+
+/// Attends to all tasks until there are none. Returns false when time ran out first.
+///
+/// What happens to a task raises SIGCHLD, so a program of many fast calls waits for nobody. That output
+/// has come does not, and is looked for.
+fn watch(tracer: &mut Tracer, outputs: &mut [Output; 2], deadline: Instant) -> bool {
+    let mut drained = Instant::now();
+    loop {
+        let now = Instant::now();
+        if now >= deadline {
+            return false;
+        }
+        if now - drained >= LOOK {
+            outputs.iter_mut().for_each(Output::drain);
+            drained = now;
+        }
+        match ptrace::wait() {
+            Waited::News(pid, status) => tracer.attend(pid, status),
+            Waited::Nothing => sys::wait_for_child_signal(LOOK.min(deadline - now)),
+            Waited::Nobody => return true,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a program's calls came to, in bounded room.
+
+use atlas_model::Abi;
+use atlas_model::observation::Sigsys;
+use atlas_wire::program::{MAX_CALLS, MAX_EXAMPLES};
+use atlas_wire::{Came, Made};
+use std::collections::BTreeMap;
+
+/// `SYS_SECCOMP` (include/uapi/asm-generic/siginfo.h).
+pub(super) const SYS_SECCOMP: i32 = 1;
+
+/// A call as it was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// The how-manieth it is of all.
+    pub(super) at: u64,
+    /// The task that makes it.
+    pub(super) task: u32,
+    pub(super) abi: Abi,
+    pub(super) nr: u32,
+    pub(super) args: [u64; 6],
+    pub(super) ip: u64,
+}
+
+/// What calls of one group have in common besides ABI and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Success,
+    Failed(i64),
+    Never,
+    Trapped(i32),
+}
+
+impl Class {
+    fn of(came: &Came) -> Self {
+        match came {
+            Came::Back(value @ -4095..=-1) => Self::Failed(*value),
+            Came::Back(_) => Self::Success,
+            Came::Never => Self::Never,
+            Came::Trapped(Sigsys { errno, .. }) => Self::Trapped(*errno),
+        }
+    }
+}
+
+/// All calls so far: of each group the first examples, and of each example how often it occurred.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// Each with the number of the call that it was made for.
+    entries: Vec<(u64, Made)>,
+    /// The entries of each group.
+    groups: BTreeMap<(Abi, u32, Class), Vec<usize>>,
+    left_out: u64,
+}
+
+impl Ledger {
+    /// Takes a call that is over.
+    pub(super) fn note(&mut self, begun: &Begun, came: Came) {
+        let group = self.groups.entry((begun.abi, begun.nr, Class::of(&came))).or_default();
+        if let Some(&same) = group.iter().find(|&&entry| self.entries[entry].1.args == begun.args) {
+            self.entries[same].1.count += 1;
+        } else if group.len() < MAX_EXAMPLES && self.entries.len() < MAX_CALLS {
+            group.push(self.entries.len());
+            let Begun { at, task, abi, nr, args, ip } = *begun;
+            self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, task }));
+        } else {
+            self.left_out += 1;
+            if group.is_empty() {
+                // A program may ask for as many numbers as there are; each would leave a group behind.
+                self.groups.remove(&(begun.abi, begun.nr, Class::of(&came)));
+            }
+        }
+    }
+
+    /// The entries in the order in which their first calls were begun, and how many calls have none.
+    pub(super) fn close(mut self) -> (Vec<Made>, u64) {
+        self.entries.sort_by_key(|&(at, _)| at);
+        (self.entries.into_iter().map(|(_, made)| made).collect(), self.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(at: u64, nr: u32, first: u64) -> Begun {
+        Begun { at, task: 0, abi: Abi::X86_64, nr, args: [first, 0, 0, 0, 0, 0], ip: at }
+    }
+
+    fn trap(errno: i32) -> Came {
+        let (signo, code) = (libc::SIGSYS, SYS_SECCOMP);
+        Came::Trapped(Sigsys { signo, code, errno, call_addr: 0, syscall: 0, arch: 0, result: 0 })
+    }
+
+    #[test]
+    fn calls_that_came_out_alike_are_one_entry() {
+        let mut ledger = Ledger::default();
+        for (at, value) in (0..).zip([5, 0, -4096, 1 << 40]) {
+            ledger.note(&begun(at, 1, 7), Came::Back(value));
+        }
+        let (calls, left_out) = ledger.close();
+        assert_eq!((calls.len(), left_out), (1, 0));
+        assert_eq!((calls[0].count, &calls[0].came, calls[0].ip), (4, &Came::Back(5), 0));
+    }
+
+    #[test]
+    fn what_came_otherwise_is_an_entry_of_its_own() {
+        let mut ledger = Ledger::default();
+        let came = [Came::Back(0), Came::Back(-1), Came::Back(-4095), Came::Never, trap(1), trap(2)];
+        for _ in 0..2 {
+            for (at, came) in (0..).zip(&came) {
+                ledger.note(&begun(at, 1, 7), came.clone());
+            }
+        }
+        ledger.note(&Begun { abi: Abi::I386, ..begun(9, 1, 7) }, Came::Back(0));
+        let (calls, _) = ledger.close();
+        assert_eq!(calls.iter().map(|made| made.count).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 2, 1]);
+        assert!(calls.iter().zip(&came).all(|(made, came)| made.came == *came));
+    }
+
+    #[test]
+    fn a_group_has_so_many_examples() {
+        let mut ledger = Ledger::default();
+        let most = MAX_EXAMPLES as u64;
+        for at in 0..most + 3 {
+            ledger.note(&begun(at, 1, at), Came::Back(0));
+        }
+        // One that has an entry is counted there, however late it comes.
+        ledger.note(&begun(100, 1, most - 1), Came::Back(0));
+        ledger.note(&begun(101, 1, most), Came::Back(-1));
+        let (calls, left_out) = ledger.close();
+        assert_eq!((calls.len(), left_out), (MAX_EXAMPLES + 1, 3));
+        assert_eq!(calls[MAX_EXAMPLES - 1].count, 2);
+        assert_eq!(calls.iter().map(|made| made.count).sum::<u64>() + left_out, most + 5);
+    }
+
+    #[test]
+    fn there_are_so_many_entries() {
+        let mut ledger = Ledger::default();
+        for at in 0..MAX_CALLS as u64 + 5 {
+            ledger.note(&begun(at, at as u32, 0), Came::Back(0));
+        }
+        assert_eq!(ledger.groups.len(), MAX_CALLS);
+        let (calls, left_out) = ledger.close();
+        assert_eq!((calls.len(), left_out), (MAX_CALLS, 5));
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_beginnings() {
+        let mut ledger = Ledger::default();
+        // A wait that is begun before what another task does, and is over after it.
+        ledger.note(&begun(0, 59, 0), Came::Back(0));
+        ledger.note(&begun(2, 39, 0), Came::Back(1));
+        ledger.note(&begun(1, 61, 0), Came::Back(2));
+        let (calls, _) = ledger.close();
+        assert_eq!(calls.iter().map(|made| made.nr).collect::<Vec<_>>(), [59, 61, 39]);
+    }
+}

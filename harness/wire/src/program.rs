@@ -1,0 +1,173 @@
+//! Programs of a user's: how the host hands one over, has it run behind a filter, and learns every
+//! system call that it made.
+//!
+//! The guest observes and judges nothing. What it answers is bounded however long the program runs:
+//! calls that came out alike are one group, which is shown by examples and counted.
+
+use atlas_model::observation::{End, Sigsys};
+use atlas_model::{Abi, Filter};
+use serde::{Deserialize, Serialize};
+
+/// The largest image of a program in bytes. It stands in the guest's memory, of which there are
+/// [`crate::window::ADDRESS`] bytes, and the program needs some as well.
+pub const MAX_IMAGE: u64 = 40 << 20;
+/// How many bytes of an image the host sends at once. Less than [`crate::frame::MAX_INLINE`], so that
+/// it does without the window.
+pub const PART: usize = 1 << 20;
+/// How many bytes are kept of what a program writes to its standard output, and of its standard error.
+pub const MAX_OUTPUT: usize = 64 << 10;
+/// How many different arguments are kept of the calls that make a group.
+pub const MAX_EXAMPLES: usize = 8;
+/// The most entries of [`Traced::calls`].
+pub const MAX_CALLS: usize = 4096;
+
+/// A program, which was [put](crate::Request::Put) into the guest before, to be run and traced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// What `net.core.bpf_jit_enable` shall be meanwhile; `None` leaves it alone.
+    pub jit: Option<bool>,
+    /// How long the program may take before the guest ends it, in milliseconds.
+    pub limit_ms: u32,
+    /// Its arguments, from `argv[0]`.
+    pub arguments: Vec<String>,
+    /// Its environment, `NAME=value` each.
+    pub environment: Vec<String>,
+    /// The filter that it runs behind; `None` for none.
+    pub filter: Option<Filter>,
+}
+
+/// What was seen of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traced {
+    /// What attaching the filter returned: 0, or the errno negated, and then nothing was run.
+    pub attached: i64,
+    /// How the program's first process ended; `None` when time ran out, be it for that process or for
+    /// one that it made. [`End::NeverMade`] when there never was a program: the filter was
+    /// refused, or execve(2) returned, as the first of the calls says.
+    pub end: Option<End>,
+    /// The calls of all tasks from the execve(2) of the program on, in the order in which they were begun.
+    /// At most [`MAX_CALLS`].
+    pub calls: Vec<Made>,
+    /// How many calls were made besides, which neither [`MAX_EXAMPLES`] nor [`MAX_CALLS`] left room for.
+    pub left_out: u64,
+    /// What it wrote to its standard output, at most [`MAX_OUTPUT`].
+    pub stdout: Vec<u8>,
+    /// What it wrote to its standard error, at most [`MAX_OUTPUT`].
+    pub stderr: Vec<u8>,
+    /// Whether it wrote more to one of them.
+    pub cut: bool,
+    /// How many processes and threads it came to.
+    pub tasks: u32,
+    /// How long it took in the guest, in microseconds.
+    pub micros: u64,
+}
+
+/// A call, and how often it was made.
+///
+/// Calls of one number and ABI that came to the same make a group: all that came back with one errno,
+/// all that came back with anything else, all that never came back, and all that were trapped with
+/// one errno. Of each group the first [`MAX_EXAMPLES`] different arguments have an entry each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// By which ABI.
+    pub abi: Abi,
+    /// Its number as a filter sees it, for x32 with [`Abi::X32_BIT`].
+    pub nr: u32,
+    /// Its argument registers, all six of them, whatever the call takes.
+    pub args: [u64; 6],
+    /// The instruction pointer, as a filter sees it, the first time.
+    pub ip: u64,
+    /// What came of it the first time.
+    pub came: Came,
+    /// How often it was made.
+    pub count: u64,
+    /// The task that made it the first time; 0 for the first one, and so on in the order in which they
+    /// were seen.
+    pub task: u32,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Came {
+    /// It returned this value, or an errno negated. From 512 on there are those by which the kernel marks a
+    /// call that a signal interrupted, which is then made again or fails with EINTR: the program does not
+    /// see them (include/linux/errno.h).
+    Back(i64),
+    /// It did not: the task ended in it, or time ran out.
+    Never,
+    /// A SIGSYS with the code `SYS_SECCOMP` was raised in its place.
+    Trapped(Sigsys),
+}
+
+impl Traced {
+    /// Whether a guest can have seen this: nothing in it is beyond its bound.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        let possible = |made: &Made| made.count > 0 && made.task < self.tasks;
+        self.attached <= 0
+            && self.calls.len() <= MAX_CALLS
+            && self.stdout.len().max(self.stderr.len()) <= MAX_OUTPUT
+            && self.calls.iter().all(possible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds() {
+        let made =
+            Made { abi: Abi::X86_64, nr: 0, args: [0; 6], ip: 0, came: Came::Never, count: 1, task: 0 };
+        let traced = |change: fn(&mut Traced)| {
+            let mut traced = Traced { calls: vec![made.clone()], tasks: 1, ..Traced::default() };
+            change(&mut traced);
+            traced.is_possible()
+        };
+        assert!(traced(|_| {}));
+        assert!(traced(|traced| traced.stdout = vec![0; MAX_OUTPUT]));
+        assert!(traced(|traced| traced.calls = vec![traced.calls[0].clone(); MAX_CALLS]));
+        assert!(!traced(|traced| traced.stdout = vec![0; MAX_OUTPUT + 1]));
+        assert!(!traced(|traced| traced.stderr = vec![0; MAX_OUTPUT + 1]));
+        assert!(!traced(|traced| traced.calls = vec![traced.calls[0].clone(); MAX_CALLS + 1]));
+        assert!(!traced(|traced| traced.calls[0].count = 0));
+        assert!(!traced(|traced| traced.calls[0].task = 1));
+        assert!(!traced(|traced| traced.attached = 1));
+    }
+
+    #[test]
+    fn the_largest_answer_goes_over_the_serial_line() {
+        let sigsys = Sigsys {
+            signo: i32::MIN,
+            code: i32::MIN,
+            errno: i32::MIN,
+            call_addr: u64::MAX,
+            syscall: i32::MIN,
+            arch: u32::MAX,
+            result: i64::MIN,
+        };
+        let made = Made {
+            abi: Abi::X32,
+            nr: u32::MAX,
+            args: [u64::MAX; 6],
+            ip: u64::MAX,
+            came: Came::Trapped(sigsys),
+            count: u64::MAX,
+            task: u32::MAX - 1,
+        };
+        let largest = Traced {
+            attached: i64::MIN,
+            end: Some(End::Signaled { signal: i32::MIN, core: true }),
+            calls: vec![made; MAX_CALLS],
+            left_out: u64::MAX,
+            stdout: vec![0; MAX_OUTPUT],
+            stderr: vec![0; MAX_OUTPUT],
+            cut: true,
+            tasks: u32::MAX,
+            micros: u64::MAX,
+        };
+        assert!(largest.is_possible());
+        let length = crate::encode(&crate::Response::Traced(largest)).unwrap().len();
+        assert!(length <= crate::frame::MAX_INLINE, "{length} bytes");
+    }
+}
