@@ -2,8 +2,10 @@
 //! deviates, 1 when something does, 2 for usage and environment.
 
 mod bench;
+mod check;
 mod compiler;
 mod diff;
+mod each;
 mod exit;
 mod explain;
 mod fuzz;
@@ -36,6 +38,7 @@ Examples:
   atlas run --kernel 6.12 --case errno    one theme on one kernel
   atlas sweep --example toy               a filter's map: every number, every ABI
   atlas explain profile.json              what a policy lets through, and why
+  atlas check profile.json -- ./server    your policy and program, on every kernel
   atlas fuzz --for 10m                    random filters and calls against the model
   atlas report --html report.html         a page of the last run
   atlas diff old.json new.json            what changed between two runs
@@ -51,6 +54,8 @@ enum Command {
     Sweep(sweep::Args),
     /// Say what a filter lets through, and which instruction decides about a call.
     Explain(explain::Args),
+    /// Hold a filter or policy of your own, and a program behind it, against the model on every kernel.
+    Check(check::Args),
     /// Try properties on kernels: generated filters and calls against the model.
     Fuzz(fuzz::Args),
     /// Show the results of a run.
@@ -74,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Sweep(args) => sweep::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Check(args) => check::main(&args),
         Command::Fuzz(args) => fuzz::main(args),
         Command::Report(args) => report::main(args),
         Command::Diff(args) => diff::main(&args),

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod bugs;
 pub mod casefile;
 pub mod catalogue;
+pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod event;

@@ -1,20 +1,19 @@
 //! `atlas sweep`.
 
 use super::compiler::CompilerChoice;
+use super::each::on_each;
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
-use crate::guests::Guests;
 use crate::plan::JitChoice;
 use crate::source;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
 use atlas_model::Filter;
 use atlas_model::sweep::Calls;
-use atlas_vm::kernels::{Kernel, Store};
+use atlas_vm::kernels::Store;
 use atlas_vm::{Accelerator, BootOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -111,7 +110,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
             eprintln!("{line}");
         }
     };
-    let legs = all(&kernels, &guests, &order, &stop, &tell);
+    let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
     if stop.load(SeqCst) {
         return Ok(ExitCode::from(ENVIRONMENT));
     }
@@ -133,33 +132,4 @@ fn filter(args: &Args) -> Result<Filter, Failure> {
         eprintln!("{}: {note}", source.file);
     }
     Ok(source.filter(args.compiler.into())?)
-}
-
-/// Sweeps on every kernel, as many guests at once as there are processors; in the kernels' order.
-fn all(
-    kernels: &[Kernel],
-    guests: &Guests,
-    order: &Order,
-    stop: &AtomicBool,
-    tell: &(dyn Fn(&str) + Sync),
-) -> Vec<Leg> {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, SeqCst);
-                    let Some(kernel) = kernels.get(index).filter(|_| !stop.load(SeqCst)) else { return };
-                    let legs = on_kernel(kernel, guests, order, tell);
-                    if let Ok(mut done) = done.lock() {
-                        done.push((index, legs));
-                    }
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().flat_map(|(_, legs)| legs).collect()
 }

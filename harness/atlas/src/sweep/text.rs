@@ -3,6 +3,7 @@
 use super::map::{Map, Row, Shown};
 use super::{Leg, Seen};
 use crate::numbers::{call_text, ranges, words, wrapped};
+use crate::results::Jit;
 use atlas_model::abi::syscalls;
 use atlas_model::{Abi, Call};
 use serde_json::{Value, json};
@@ -40,32 +41,55 @@ pub fn render(legs: &[Leg]) -> String {
         text.push_str(&differences(leg, seen));
     }
     // The newest kernel's map is told whole, the others by what they change.
-    let Some((newest, shown)) = seen.last() else { return text };
+    let Some((_, shown)) = seen.last() else { return text };
     text.push_str(&map(&shown.map));
-    let mut changes: Vec<(String, Vec<String>)> = Vec::new();
-    for (leg, other) in &seen {
-        let of_leg = format!("{} {}", leg.kernel, leg.jit.name());
+    text + &elsewhere(&seen)
+}
+
+/// What other sweeps answer otherwise than the last one.
+pub(crate) fn elsewhere(seen: &[(&Leg, &Seen)]) -> String {
+    let Some((newest, shown)) = seen.last() else { return String::new() };
+    let mut changes: Vec<(String, Vec<(&str, Jit)>)> = Vec::new();
+    for (leg, other) in seen {
+        let of_leg = (leg.kernel.as_str(), leg.jit);
         for (abi, nr, there, here) in other.map.changes_from(&shown.map) {
             let call = call_text(&Call { abi, nr: nr.into(), args: [0; 6] });
             let there = there.map_or("nothing".into(), |shown| shown.to_string());
             let line = format!("{call}: {here} instead of {there}");
             match changes.iter_mut().find(|(known, _)| *known == line) {
-                Some((_, legs)) => legs.push(of_leg.clone()),
-                None => changes.push((line, vec![of_leg.clone()])),
+                Some((_, legs)) => legs.push(of_leg),
+                None => changes.push((line, vec![of_leg])),
             }
         }
     }
+    let mut text = String::new();
     if !changes.is_empty() {
         text.push_str(&format!("\nelsewhere than on {} {}\n", newest.kernel, newest.jit.name()));
     }
     for (line, legs) in changes {
         text.push_str(&format!("  {line}\n"));
-        text.push_str(&wrapped("      on ", &legs));
+        text.push_str(&wrapped("      on ", &kernels(&legs)));
     }
     text
 }
 
-fn differences(leg: &Leg, seen: &Seen) -> String {
+/// Kernels by name, those with one JIT setting alone with that.
+pub(crate) fn kernels(legs: &[(&str, Jit)]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for &(kernel, jit) in legs {
+        let both = legs.iter().filter(|(other, _)| *other == kernel).count() > 1;
+        let name = if both { kernel.to_owned() } else { format!("{kernel} {}", jit.name()) };
+        if told.last() != Some(&name) {
+            told.push(name);
+        }
+    }
+    let last = told.len().saturating_sub(1);
+    told[..last].iter_mut().for_each(|name| name.push(','));
+    told
+}
+
+/// The calls on which a kernel and the model differ.
+pub(crate) fn differences(leg: &Leg, seen: &Seen) -> String {
     let mut text = String::new();
     for difference in seen.differences.iter().take(MOST_TOLD) {
         let (expected, observed) = (
@@ -78,7 +102,10 @@ fn differences(leg: &Leg, seen: &Seen) -> String {
         } else {
             (expected, observed)
         };
-        let call = call_text(&difference.call);
+        let call = match difference.call {
+            call if call.args == [0; 6] => call_text(&call),
+            call => call.to_text(),
+        };
         let why = if difference.why.is_empty() { "no filter" } else { &difference.why };
         text.push_str(&format!(
             "\n{} {}: {call}\n  expected {expected} ({why})\n  observed {observed}\n",

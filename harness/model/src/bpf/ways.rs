@@ -66,9 +66,9 @@ pub enum Free {
 
 impl Free {
     fn has(self, at: u32) -> bool {
-        match (self, at) {
-            (_, offset::IP_LOW | offset::IP_HIGH) => false,
-            (Self::Arguments, offset::NR | offset::ARCH) => false,
+        match at {
+            offset::IP_LOW | offset::IP_HIGH => false,
+            offset::NR | offset::ARCH => self == Self::Call,
             _ => true,
         }
     }

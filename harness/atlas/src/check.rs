@@ -1,0 +1,201 @@
+//! The check: one filter of a user's own, and a program behind it, on every kernel, held against the
+//! model.
+//!
+//! On each kernel, with the JIT on and off, the filter is asked for every number of every ABI and for
+//! the [`chosen`] calls, none of which is carried out (see [`crate::sweep`]). Then the program runs behind it,
+//! traced, and [`program`] judges each call that it made.
+
+pub mod chosen;
+pub mod image;
+pub mod json;
+pub mod program;
+pub mod text;
+
+use crate::explain::Subject;
+use crate::guests::Guests;
+use crate::plan::JitChoice;
+use crate::results::Jit;
+use crate::sweep;
+use atlas_model::sweep::{COUNT, Calls};
+use atlas_model::traits::{Feature, Traits};
+use atlas_model::{Action, Call, Filter, bpf};
+use atlas_policy::{agrees_as, calls_near};
+use atlas_vm::kernels::Kernel;
+use chosen::Chosen;
+use program::{Program, Ran};
+use std::time::{Duration, Instant};
+
+/// What is to be checked, and how.
+pub struct Order {
+    /// The filter.
+    pub filter: Filter,
+    /// The calls that are made beside every number.
+    pub chosen: Chosen,
+    /// The program, where there is one.
+    pub program: Option<Program>,
+    /// The JIT settings.
+    pub jit: JitChoice,
+    /// How long one sweep may take.
+    pub limit: Duration,
+}
+
+/// What was found on one kernel with one JIT setting.
+pub struct Leg {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Its release as the guest says it; empty where none came up.
+    pub release: String,
+    /// The JIT setting.
+    pub jit: Jit,
+    /// The sweeps: of every number, then of the chosen calls.
+    pub sweeps: Vec<sweep::Leg>,
+    /// What became of the program, or why it could not be run.
+    pub ran: Option<Result<Ran, String>>,
+    /// Actions that the filter gives and the kernel does not know.
+    pub lacks: Vec<Feature>,
+}
+
+impl Leg {
+    /// Whether kernel and model agree on everything that was tried.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        let ran = match &self.ran {
+            None => true,
+            Some(ran) => ran.as_ref().is_ok_and(|ran| ran.wrong.is_empty()),
+        };
+        ran && !self.sweeps.is_empty() && self.sweeps.iter().all(sweep::Leg::agrees)
+    }
+
+    /// Whether the program, where there is one, ended as it was to.
+    #[must_use]
+    pub fn program_is_well(&self) -> bool {
+        self.ran.as_ref().is_none_or(|ran| ran.as_ref().is_ok_and(|ran| ran.well))
+    }
+}
+
+/// Whether there is nothing to act on: every kernel agrees, and the program ended well on each.
+#[must_use]
+pub fn is_well(legs: &[Leg]) -> bool {
+    !legs.is_empty() && legs.iter().all(|leg| leg.agrees() && leg.program_is_well())
+}
+
+/// Whether a filter says what the policy says that it was made of.
+///
+/// # Errors
+/// A call of which it does not, for people.
+pub fn means_its_policy(subject: &Subject, chosen: &[Call]) -> Result<(), String> {
+    let (Some(policy), Some(compiler)) = (&subject.policy, subject.compiler) else { return Ok(()) };
+    let calls = calls_near(policy).into_iter().chain(chosen.iter().map(Call::data));
+    agrees_as(compiler, policy, &subject.filter, calls).map_err(|disagreement| disagreement.to_string())
+}
+
+/// Checks on a kernel. `tell` takes lines of progress.
+pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg> {
+    let start = Instant::now();
+    let lost = |problem: String| sweep::Leg {
+        kernel: kernel.name.clone(),
+        release: String::new(),
+        jit: Jit::Fixed,
+        outcome: Err(problem),
+    };
+    let mut guest = match sweep::Guest::take(kernel, guests, tell) {
+        Ok(guest) => guest,
+        Err(problem) => return vec![leg(lost(problem), order, &Traits::default())],
+    };
+    let mut legs: Vec<Leg> = Vec::new();
+    for calls in all_calls(&order.chosen.calls) {
+        let swept = guest.sweep(&sweep::Order {
+            filter: order.filter.clone(),
+            calls,
+            suspend: true,
+            jit: order.jit,
+            limit: order.limit,
+        });
+        for one in swept {
+            match legs.iter_mut().find(|leg| leg.jit == one.jit) {
+                Some(leg) => leg.sweeps.push(one),
+                None => legs.push(leg(one, order, guest.traits())),
+            }
+        }
+    }
+    if let Some(program) = &order.program {
+        for leg in &mut legs {
+            leg.ran = Some(program.run(kernel, guests, &order.filter, leg.jit, guest.traits(), tell));
+        }
+    }
+    let took = start.elapsed().as_secs_f64();
+    legs.iter().for_each(|leg| tell(&format!("{}; {took:.1} s", text::leg_line(leg))));
+    legs
+}
+
+fn leg(first: sweep::Leg, order: &Order, traits: &Traits) -> Leg {
+    Leg {
+        kernel: first.kernel.clone(),
+        release: first.release.clone(),
+        jit: first.jit,
+        lacks: if first.outcome.is_ok() { lacks(&order.filter, &order.chosen, traits) } else { vec![] },
+        sweeps: vec![first],
+        ran: None,
+    }
+}
+
+/// Every number, then the chosen calls, in sweeps that a guest takes.
+fn all_calls(chosen: &[Call]) -> Vec<Calls> {
+    let these = chosen.chunks(COUNT).map(|calls| Calls::These(calls.to_vec()));
+    std::iter::once(Calls::default()).chain(these).collect()
+}
+
+/// Actions that chosen calls are given and the kernel does not know.
+fn lacks(filter: &Filter, chosen: &Chosen, traits: &Traits) -> Vec<Feature> {
+    let dialect = bpf::Dialect::default();
+    let mut lacks: Vec<Feature> = chosen
+        .calls
+        .iter()
+        .filter_map(|call| needs(Action::from_word(bpf::run(filter, &call.data(), &dialect).word)))
+        .filter(|feature| !traits.has(*feature))
+        .collect();
+    lacks.sort_unstable();
+    lacks.dedup();
+    lacks
+}
+
+/// The feature that an action came with, after filters themselves.
+fn needs(action: Action) -> Option<Feature> {
+    match action {
+        Action::Log => Some(Feature::ActionLog),
+        Action::KillProcess => Some(Feature::ActionKillProcess),
+        Action::UserNotif => Some(Feature::ActionUserNotif),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source;
+    use atlas_policy::Compiler;
+    use std::path::Path;
+
+    #[test]
+    fn a_filter_that_is_not_its_policy_is_noticed() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/profile.json");
+        let mut subject = Subject::of(source::read(&file).unwrap(), Compiler::Linear).unwrap();
+        assert_eq!(means_its_policy(&subject, &[]), Ok(()));
+        let denies = subject.filter.0.iter_mut().find(|insn| insn.k == Action::Errno(1).word()).unwrap();
+        denies.k = Action::Errno(2).word();
+        let said = means_its_policy(&subject, &[]).unwrap_err();
+        assert!(said.contains("ERRNO(1 EPERM)") && said.contains("ERRNO(2 ENOENT)"), "{said}");
+    }
+
+    #[test]
+    fn actions_that_a_kernel_lacks_are_found_where_the_filter_gives_them() {
+        let filter = |action| Filter(vec![bpf::ret(action)]);
+        let newest = Traits::newest();
+        let mut older = newest.clone();
+        older.features.remove(&Feature::ActionUserNotif);
+        let of = |action, traits| lacks(&filter(action), &Chosen::of(&filter(action)), traits);
+        assert_eq!(of(Action::UserNotif, &older), [Feature::ActionUserNotif]);
+        assert_eq!(of(Action::Errno(1), &older), []);
+        assert_eq!(of(Action::UserNotif, &newest), []);
+    }
+}

@@ -1,0 +1,132 @@
+//! The calls that a check makes beside every number: one for each way through the filter, and those at
+//! the edges of what it compares arguments with.
+
+use atlas_model::abi::{SeccompData, offset};
+use atlas_model::bpf::{self, Dialect, Filter, Free, Test, Way};
+use atlas_model::sweep::COUNT;
+use atlas_model::{Abi, Call};
+use std::collections::{BTreeSet, HashSet};
+
+/// The most ways that are walked.
+const MOST_WAYS: usize = 20_000;
+/// The most calls: as many as two sweeps make.
+const MOST_CALLS: usize = 2 * COUNT;
+
+/// Chosen calls, and how far they get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The calls.
+    pub calls: Vec<Call>,
+    /// How many ways through the filter they take, together.
+    pub ways: usize,
+    /// How many ways no call takes that a program of this machine can make: those of other arches, and those for
+    /// another instruction pointer.
+    pub out_of_reach: usize,
+    /// Instructions behind which there may be ways that were not found.
+    pub blind: BTreeSet<usize>,
+    /// Whether there were more ways or calls than are tried.
+    pub cut: bool,
+}
+
+impl Chosen {
+    /// Chooses for a filter.
+    #[must_use]
+    pub fn of(filter: &Filter) -> Self {
+        let dialect = Dialect::default();
+        let start = Call { abi: Abi::X86_64, nr: 0, args: [0; 6] }.data();
+        let found = bpf::ways(filter, &start, Free::Call, &dialect, MOST_WAYS);
+        let mut chosen = Self { blind: found.blind, cut: found.cut, ..Self::default() };
+        let mut known = HashSet::new();
+        let mut edges = Vec::new();
+        for way in &found.ways {
+            let call = call_of(&way.data);
+            let taken = call.filter(|call| bpf::run(filter, &call.data(), &dialect) == way.ran);
+            match taken {
+                None => chosen.out_of_reach += 1,
+                Some(call) => {
+                    chosen.ways += 1;
+                    if known.insert(call) {
+                        chosen.calls.push(call);
+                    }
+                    edges.extend(edges_of(way, &call));
+                }
+            }
+        }
+        chosen.calls.extend(edges.into_iter().filter(|call| known.insert(*call)));
+        if chosen.calls.len() > MOST_CALLS {
+            chosen.calls.truncate(MOST_CALLS);
+            chosen.cut = true;
+        }
+        chosen
+    }
+}
+
+/// The call that filters see so; `None` for an arch that is not this machine's.
+fn call_of(data: &SeccompData) -> Option<Call> {
+    let abi = match data.arch {
+        arch if arch == Abi::I386.audit_arch() => Abi::I386,
+        arch if arch != Abi::X86_64.audit_arch() => return None,
+        _ if data.nr & Abi::X32_BIT != 0 && data.nr != u32::MAX => Abi::X32,
+        _ => Abi::X86_64,
+    };
+    Some(Call { abi, nr: data.nr.into(), args: data.args })
+}
+
+/// A call with one half of an argument at, just below and just above each value that it is compared with.
+fn edges_of<'a>(way: &'a Way, call: &'a Call) -> impl Iterator<Item = Call> + 'a {
+    let edge = |test: &Test| {
+        let index = (0..6_u32).find(|&i| test.at == offset::arg_low(i) || test.at == offset::arg_high(i))?;
+        let shift = if test.at == offset::arg_low(index) { 0 } else { 32 };
+        Some((index as usize, shift, test.k))
+    };
+    way.tests.iter().filter_map(edge).flat_map(move |(index, shift, k)| {
+        [k.wrapping_sub(1), k, k.wrapping_add(1)].map(|value| {
+            let mut args = call.args;
+            args[index] = args[index] & !(u64::from(u32::MAX) << shift) | u64::from(value) << shift;
+            Call { args, ..*call }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::Action;
+
+    #[test]
+    fn every_way_that_a_call_can_take_is_taken_and_the_edges_are_there() {
+        let filter = Filter(vec![
+            bpf::ld(offset::ARCH),
+            bpf::jeq(Abi::X86_64.audit_arch(), 2, 0),
+            bpf::jeq(Abi::I386.audit_arch(), 1, 0),
+            bpf::ret(Action::KillProcess),
+            bpf::ld(offset::arg_low(2)),
+            bpf::jge(1000, 0, 1),
+            bpf::ret(Action::Errno(1)),
+            bpf::ret(Action::Allow),
+        ]);
+        let chosen = Chosen::of(&filter);
+        assert_eq!((chosen.ways, chosen.out_of_reach, chosen.cut), (4, 1, false), "{chosen:?}");
+        let tried = |abi, value| {
+            chosen.calls.iter().any(|call| call.abi == abi && call.args == [0, 0, value, 0, 0, 0])
+        };
+        for abi in [Abi::X86_64, Abi::I386] {
+            assert!([999, 1000, 1001].into_iter().all(|value| tried(abi, value)), "{abi}: {chosen:?}");
+        }
+        let distinct: HashSet<&Call> = chosen.calls.iter().collect();
+        assert_eq!(distinct.len(), chosen.calls.len());
+    }
+
+    #[test]
+    fn what_is_reckoned_out_and_other_addresses_are_said() {
+        let sum = Filter(vec![
+            bpf::ld(offset::IP_LOW),
+            bpf::alu(bpf::op::ADD, 4),
+            bpf::jeq(4, 0, 1),
+            bpf::ret(Action::Errno(1)),
+            bpf::ret(Action::Allow),
+        ]);
+        let chosen = Chosen::of(&sum);
+        assert_eq!((chosen.ways, chosen.blind.len()), (1, 1), "{chosen:?}");
+    }
+}

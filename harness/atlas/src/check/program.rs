@@ -1,0 +1,260 @@
+//! A static program of the user's: handed to guests, run behind the filter, and each of its calls judged.
+
+use crate::guests::Guests;
+use crate::results::Jit;
+use atlas_model::action::errno;
+use atlas_model::expect::{Expected, behind_from, is_for_probes};
+use atlas_model::observation::End;
+use atlas_model::sweep::Answer;
+use atlas_model::traits::{Feature, Traits};
+use atlas_model::{Action, Call, Filter, bpf};
+use atlas_vm::Machine;
+use atlas_vm::kernels::Kernel;
+use atlas_wire::program::PART;
+use atlas_wire::{Came, Made, Request, Response, Trace, Traced};
+use std::time::Duration;
+
+/// How much longer than the guest's own limit the host waits for an answer.
+const MARGIN: Duration = Duration::from_secs(8);
+/// How long a part of the image may take on its way.
+const PART_LIMIT: Duration = Duration::from_secs(30);
+
+/// A program, and how it is to be run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its name, which is its first argument.
+    pub name: String,
+    /// The file.
+    pub image: Vec<u8>,
+    /// Its arguments behind the name.
+    pub arguments: Vec<String>,
+    /// Its environment, `NAME=value` each.
+    pub environment: Vec<String>,
+    /// How long it may take.
+    pub limit: Duration,
+    /// The exit status that it is to end with.
+    pub status: i32,
+}
+
+/// A call that the filter denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The call, how often, and what came of it.
+    pub made: Made,
+    /// What the filter gave.
+    pub action: Action,
+    /// The instruction that decided.
+    pub decided_at: usize,
+}
+
+/// A call that came out otherwise than the model says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The call, and what came of it.
+    pub made: Made,
+    /// What the model says.
+    pub expected: String,
+}
+
+/// What became of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// How it ended; `None` when time was over.
+    pub end: Option<End>,
+    /// Whether it ended as it was to.
+    pub well: bool,
+    /// The calls that the filter denied, in their order.
+    pub denied: Vec<Denied>,
+    /// The calls that came out otherwise than the model says.
+    pub wrong: Vec<Wrong>,
+    /// Everything that was seen.
+    pub traced: Traced,
+}
+
+impl Program {
+    /// Runs it in a guest of its own, for it may do there what it likes.
+    ///
+    /// # Errors
+    /// A sentence on why it could not be run, or what became of the guest.
+    pub fn run(
+        &self,
+        kernel: &Kernel,
+        guests: &Guests,
+        filter: &Filter,
+        jit: Jit,
+        traits: &Traits,
+        tell: &dyn Fn(&str),
+    ) -> Result<Ran, String> {
+        let mut trouble = |line: String| tell(&format!("{}: {line}", kernel.name));
+        let mut machine = guests.take(kernel, &mut trouble).map_err(|error| error.to_string())?;
+        self.hand_over(&mut machine)?;
+        let name = std::iter::once(self.name.clone());
+        let request = Request::Trace(Trace {
+            jit: jit.switch(),
+            limit_ms: u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX),
+            arguments: name.chain(self.arguments.iter().cloned()).collect(),
+            environment: self.environment.clone(),
+            filter: Some(filter.clone()),
+        });
+        match machine.request(&request, self.limit + MARGIN) {
+            Ok(Response::Traced(traced)) => self.judge(traced, filter, traits),
+            Ok(Response::Refused(why)) => Err(why),
+            Ok(_) => Err("the guest answered something that was not asked".into()),
+            Err(lost) => Err(format!("the guest was lost: {lost}")),
+        }
+    }
+
+    fn hand_over(&self, machine: &mut Machine) -> Result<(), String> {
+        let mut offset = 0;
+        for part in self.image.chunks(PART) {
+            let request = Request::Put { offset, bytes: part.to_vec() };
+            offset += part.len() as u64;
+            match machine.request(&request, PART_LIMIT) {
+                Ok(Response::Stored(length)) if length == offset => {}
+                Ok(Response::Refused(why)) => return Err(why),
+                Ok(_) => return Err("the guest did not take the program over".into()),
+                Err(lost) => return Err(format!("the guest was lost: {lost}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what was seen.
+    ///
+    /// # Errors
+    /// Where the filter was not attached.
+    pub fn judge(&self, traced: Traced, filter: &Filter, traits: &Traits) -> Result<Ran, String> {
+        if traced.attached != 0 {
+            let errno = -traced.attached;
+            let name = errno::name(errno).map(|name| format!(" {name}")).unwrap_or_default();
+            return Err(format!("the filter was refused with errno {errno}{name}"));
+        }
+        let (mut denied, mut wrong) = (Vec::new(), Vec::new());
+        for made in &traced.calls {
+            let call = Call { abi: made.abi, nr: made.nr.into(), args: made.args };
+            let ran = bpf::run(filter, &call.data_at(made.ip), &atlas_model::expect::dialect(traits));
+            let action = Action::from_word(ran.word);
+            let exempt = is_for_probes(&call);
+            if exempt || lets_through(action, traits) {
+                continue;
+            }
+            denied.push(Denied { made: made.clone(), action, decided_at: ran.decided_at });
+            let foreseen = behind_from(std::slice::from_ref(filter), &[(call, made.ip)], traits);
+            let expected = foreseen.ok().and_then(|mut all| all.pop()).map(|foreseen| foreseen.answer);
+            if let Some(expected) = expected.filter(|expected| !takes(expected, &made.came)) {
+                wrong.push(Wrong { made: made.clone(), expected: said(&expected) });
+            }
+        }
+        let well = traced.end == Some(End::Exited(self.status));
+        Ok(Ran { end: traced.end, well, denied, wrong, traced })
+    }
+}
+
+fn lets_through(action: Action, traits: &Traits) -> bool {
+    action == Action::Allow || action == Action::Log && traits.has(Feature::ActionLog)
+}
+
+/// Whether what came of a call is what must.
+fn takes(expected: &Expected, came: &Came) -> bool {
+    match (expected, came) {
+        (Expected::Exactly(Answer::Value(value)), Came::Back(back)) => value == back,
+        (Expected::Exactly(Answer::Killed(_)), Came::Never) => true,
+        // Where it was made from is the program's affair.
+        (Expected::Exactly(Answer::Trap(trap)), Came::Trapped(seen)) => {
+            (trap.errno, trap.syscall, trap.arch) == (seen.errno, seen.syscall, seen.arch)
+        }
+        (Expected::OneOf(values), Came::Back(back)) => values.contains(back),
+        _ => false,
+    }
+}
+
+fn said(expected: &Expected) -> String {
+    match expected {
+        Expected::Exactly(Answer::Value(value)) => format!("it returns {value}"),
+        Expected::Exactly(Answer::Trap(trap)) => format!("it is trapped with data {}", trap.errno),
+        Expected::Exactly(Answer::Killed(signal)) => format!("it ends in signal {signal}"),
+        Expected::OneOf(values) => format!("it returns one of {values:?}"),
+        Expected::Runs => "it runs".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::Abi;
+    use atlas_model::observation::Sigsys;
+
+    fn program() -> Program {
+        Program {
+            name: "it".into(),
+            image: vec![],
+            arguments: vec![],
+            environment: vec![],
+            limit: Duration::ZERO,
+            status: 3,
+        }
+    }
+
+    fn made(nr: u32, came: Came) -> Made {
+        Made { abi: Abi::X86_64, nr, args: [0; 6], ip: 0x1234, came, count: 1, task: 0 }
+    }
+
+    fn judged(calls: Vec<Made>) -> Ran {
+        let filter = Filter(vec![
+            bpf::ld(0),
+            bpf::jeq(1, 0, 1),
+            bpf::ret(Action::Errno(5000)),
+            bpf::jeq(2, 0, 1),
+            bpf::ret(Action::Trap(7)),
+            bpf::jeq(3, 0, 1),
+            bpf::ret(Action::KillProcess),
+            bpf::jeq(4, 0, 1),
+            bpf::ret(Action::UserNotif),
+            bpf::jeq(5, 0, 1),
+            bpf::ret(Action::Log),
+            bpf::ret(Action::Allow),
+        ]);
+        let traced = Traced { end: Some(End::Exited(3)), calls, tasks: 1, ..Traced::default() };
+        program().judge(traced, &filter, &Traits::newest()).unwrap()
+    }
+
+    fn trap(errno: i32) -> Came {
+        let arch = Abi::X86_64.audit_arch();
+        Came::Trapped(Sigsys { signo: 31, code: 1, errno, call_addr: 9, syscall: 2, arch, result: 2 })
+    }
+
+    #[test]
+    fn what_the_filter_denied_is_told_and_what_came_otherwise_too() {
+        let right = judged(vec![
+            made(0, Came::Back(-1)),
+            made(1, Came::Back(-4095)),
+            made(2, trap(7)),
+            made(3, Came::Never),
+            made(4, Came::Back(-38)),
+            made(5, Came::Back(0)),
+            made(60, Came::Never),
+        ]);
+        assert!(right.well && right.wrong.is_empty(), "{:?}", right.wrong);
+        let denied: Vec<(u32, usize)> = right.denied.iter().map(|it| (it.made.nr, it.decided_at)).collect();
+        assert_eq!(denied, [(1, 2), (2, 4), (3, 6), (4, 8)]);
+        for (call, expected) in [
+            (made(1, Came::Back(-5000)), "it returns -4095"),
+            (made(1, Came::Never), "it returns -4095"),
+            (made(2, trap(8)), "it is trapped with data 7"),
+            (made(2, Came::Back(0)), "it is trapped with data 7"),
+            (made(3, Came::Back(-1)), "it ends in signal 31"),
+            (made(4, Came::Back(0)), "it returns -38"),
+        ] {
+            let wrong = judged(vec![call]).wrong;
+            assert_eq!(wrong.len(), 1, "{expected}");
+            assert_eq!(wrong[0].expected, expected);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_was_not_attached_is_an_error() {
+        let traced = Traced { attached: -22, ..Traced::default() };
+        let error = program().judge(traced, &Filter::default(), &Traits::newest()).unwrap_err();
+        assert_eq!(error, "the filter was refused with errno 22 EINVAL");
+    }
+}

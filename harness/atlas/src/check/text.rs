@@ -1,0 +1,262 @@
+//! Checks as people read them.
+
+use super::chosen::Chosen;
+use super::program::{Denied, Ran};
+use super::{Leg, Order, is_well};
+use crate::explain::{Map, Subject, remarks, text as paper};
+use crate::numbers::wrapped;
+use crate::report::safe::clip;
+use crate::results::Jit;
+use crate::sweep::{self, Seen, text as swept};
+use atlas_cases::Subject as Probed;
+use atlas_model::Call;
+use atlas_model::observation::End;
+use atlas_model::sweep::COUNT;
+use atlas_wire::Came;
+
+/// How much of a program's output is told where it did not end well: lines, and characters of each.
+const OUTPUT: (usize, usize) = (12, 160);
+
+/// What became of a leg, in a line.
+#[must_use]
+pub fn leg_line(leg: &Leg) -> String {
+    let head = format!("{:8} {:9}", leg.kernel, leg.jit.name());
+    let program = leg.ran.as_ref().map(|ran| format!("; {}", end(ran))).unwrap_or_default();
+    format!("{head} {}{program}", filter(leg))
+}
+
+/// What became of the filter.
+fn filter(leg: &Leg) -> String {
+    let problem = leg.sweeps.iter().find_map(|sweep| sweep.outcome.as_ref().err());
+    if let Some(problem) = problem {
+        return problem.clone();
+    }
+    match seen(leg).map(|(_, seen)| seen.differences.len()).sum() {
+        0 => "as the model says".into(),
+        1 => "DIFFERS at 1 call".into(),
+        count => format!("DIFFERS at {count} calls"),
+    }
+}
+
+fn seen(leg: &Leg) -> impl Iterator<Item = (&sweep::Leg, &Seen)> {
+    leg.sweeps.iter().filter_map(|sweep| Some((sweep, sweep.outcome.as_ref().ok()?)))
+}
+
+/// How a program ended, for people.
+fn end(ran: &Result<Ran, String>) -> String {
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(problem) => return format!("not run: {problem}"),
+    };
+    match ran.end {
+        Some(End::Exited(status)) => format!("exit status {status}"),
+        Some(End::Signaled { signal, .. }) => format!("killed by signal {signal}{}", last(ran)),
+        Some(End::NeverMade) => format!("never began{}", last(ran)),
+        None => "not over in time".into(),
+        Some(other) => other.to_text(),
+    }
+}
+
+/// The denied call that a program ended in.
+fn last(ran: &Ran) -> String {
+    let ended =
+        |denied: &&Denied| !matches!(denied.made.came, Came::Back(_)) || ran.end == Some(End::NeverMade);
+    let last = ran.denied.iter().rev().find(ended);
+    last.map(|denied| format!(", in {}", call(denied).to_text())).unwrap_or_default()
+}
+
+fn call(denied: &Denied) -> Call {
+    Call { abi: denied.made.abi, nr: denied.made.nr.into(), args: denied.made.args }
+}
+
+/// All of it.
+#[must_use]
+pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> String {
+    let mut text =
+        paper::head(subject) + &asked(&order.chosen) + "\n" + &table(legs, order.program.is_some());
+    for (leg, (sweep, seen)) in legs.iter().flat_map(|leg| seen(leg).map(move |seen| (leg, seen))) {
+        debug_assert_eq!(leg.kernel, sweep.kernel);
+        text.push_str(&swept::differences(sweep, seen));
+    }
+    // The maps of every number; chosen calls have arguments that a map does not know.
+    let maps: Vec<(&sweep::Leg, &Seen)> = legs.iter().filter_map(|leg| seen(leg).next()).collect();
+    text.push_str(&swept::elsewhere(&maps));
+    text.push_str(&lacks(legs));
+    text.push_str(&program(legs));
+    let remarks = remarks::of(subject, map);
+    if !remarks.is_empty() {
+        text.push_str("\nworth knowing\n");
+    }
+    for remark in remarks {
+        text.push_str(&wrapped("  ", &words(&remark)));
+    }
+    text + "\n" + &verdict(legs) + "\n"
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// What was asked, and what that covers.
+fn asked(chosen: &Chosen) -> String {
+    let Chosen { calls, ways, out_of_reach, blind, cut } = chosen;
+    let mut said = format!(
+        "{COUNT} numbers and {} chosen calls, one at least for each of {ways} ways through it",
+        calls.len()
+    );
+    if *out_of_reach > 0 {
+        said.push_str(&format!("; no call of this machine takes {out_of_reach} more"));
+    }
+    if *cut {
+        said.push_str("; there are more, which were not tried");
+    }
+    if !blind.is_empty() {
+        said.push_str(&format!(
+            "; there may be more behind {} instructions that compare what is reckoned out",
+            blind.len()
+        ));
+    }
+    wrapped("", &words(&said))
+}
+
+/// A row a kernel; its JIT settings share one where they came to the same.
+fn table(legs: &[Leg], program: bool) -> String {
+    let mut rows: Vec<[String; 5]> = Vec::new();
+    for leg in legs {
+        let ran = leg.ran.as_ref().map(end).unwrap_or_default();
+        let row =
+            [leg.kernel.clone(), leg.release.clone(), leg.jit.name().replace("jit_", ""), filter(leg), ran];
+        match rows.last_mut().filter(|last| last[..2] == row[..2] && last[3..] == row[3..]) {
+            Some(last) => last[2] = format!("{} and {}", last[2], row[2]),
+            None => rows.push(row),
+        }
+    }
+    let last = if program { "program" } else { "" };
+    rows.insert(0, ["kernel", "release", "JIT", "filter", last].map(str::to_owned));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let line = |row: &[String; 5]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("  {}", cells.join("  ")).trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What kernels do not know of what the filter gives.
+fn lacks(legs: &[Leg]) -> String {
+    let mut told = Vec::new();
+    for leg in legs {
+        for feature in &leg.lacks {
+            let advice = crate::advice::of(Probed::Feature(*feature));
+            let line =
+                format!("{} lacks {}: {} {}", leg.kernel, feature.info().name, advice.instead, advice.advice);
+            if !told.contains(&line) {
+                told.push(line);
+            }
+        }
+    }
+    let text: String = told.iter().map(|line| wrapped("  ", &words(line))).collect();
+    if text.is_empty() { text } else { format!("\nnot there\n{text}") }
+}
+
+/// What the program was denied, and where.
+fn program(legs: &[Leg]) -> String {
+    let ran: Vec<(&Leg, &Ran)> =
+        legs.iter().filter_map(|leg| Some((leg, leg.ran.as_ref()?.as_ref().ok()?))).collect();
+    let mut text = denied(&ran);
+    for (leg, ran) in &ran {
+        for wrong in &ran.wrong {
+            let made = Call { abi: wrong.made.abi, nr: wrong.made.nr.into(), args: wrong.made.args };
+            text.push_str(&format!(
+                "\n{} {}: {} of the program\n  expected {}\n  observed {:?}\n",
+                leg.kernel,
+                leg.jit.name(),
+                made.to_text(),
+                wrong.expected,
+                wrong.made.came
+            ));
+        }
+    }
+    if ran.iter().any(|(_, ran)| ran.end == Some(End::NeverMade)) {
+        text.push_str(
+            "  the filter is attached before the program is executed, as container runtimes do it, so it has to let\n  \
+             execve through\n",
+        );
+    }
+    text + &output(&ran)
+}
+
+/// Each call that was denied, once, with the kernels where it was.
+fn denied(ran: &[(&Leg, &Ran)]) -> String {
+    let mut told: Vec<(&Denied, Vec<(&str, Jit)>)> = Vec::new();
+    let key = |it: &Denied| (it.made.abi, it.made.nr, it.action, it.decided_at);
+    for (leg, ran) in ran {
+        let of_leg = (leg.kernel.as_str(), leg.jit);
+        for one in &ran.denied {
+            match told.iter_mut().find(|(other, _)| key(other) == key(one)) {
+                Some((_, legs)) if legs.last() == Some(&of_leg) => {}
+                Some((_, legs)) => legs.push(of_leg),
+                None => told.push((one, vec![of_leg])),
+            }
+        }
+    }
+    let mut text = String::new();
+    if !told.is_empty() {
+        text.push_str("\ndenied to the program\n");
+    }
+    for (one, on) in told {
+        let Denied { action, decided_at, .. } = one;
+        text.push_str(&format!("  {}: {action} by instruction {decided_at:04}\n", call(one).to_text()));
+        if on.len() < ran.len() {
+            text.push_str(&wrapped("      on ", &swept::kernels(&on)));
+        }
+    }
+    text
+}
+
+/// What a program said that did not end well; once where several said the same.
+fn output(ran: &[(&Leg, &Ran)]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    let mut text = String::new();
+    for (leg, ran) in ran.iter().filter(|(_, ran)| !ran.well) {
+        let said = [("standard output", &ran.traced.stdout), ("standard error", &ran.traced.stderr)]
+            .into_iter()
+            .filter(|(_, bytes)| !bytes.is_empty())
+            .map(|(stream, bytes)| {
+                let shown = clip(&String::from_utf8_lossy(bytes), OUTPUT.0, OUTPUT.1, true);
+                format!(
+                    "its {stream}\n{}\n",
+                    shown.lines().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+                )
+            })
+            .collect::<String>();
+        if !said.is_empty() && !told.contains(&said) {
+            text.push_str(&format!("\non {} {} the program said\n{said}", leg.kernel, leg.jit.name()));
+            told.push(said);
+        }
+    }
+    text
+}
+
+/// The last line: whether there is something to act on.
+fn verdict(legs: &[Leg]) -> String {
+    if is_well(legs) {
+        return match legs.iter().any(|leg| leg.ran.is_some()) {
+            true => "every kernel does with the filter what the model says, and the program ends as it is to"
+                .into(),
+            false => "every kernel does with the filter what the model says".into(),
+        };
+    }
+    let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
+    let all = legs.len();
+    let (differ, unwell) = (count(&|leg| !leg.agrees()), count(&|leg| !leg.program_is_well()));
+    let mut said = Vec::new();
+    if differ > 0 {
+        said.push(format!("{differ} of {all} runs were not as the model says"));
+    }
+    if unwell > 0 {
+        said.push(format!("in {unwell} of {all} runs the program did not end as it is to"));
+    }
+    if said.is_empty() { "no kernel was tried".into() } else { said.join(", and ") }
+}

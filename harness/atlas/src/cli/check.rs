@@ -1,0 +1,133 @@
+//! `atlas check`.
+
+use super::compiler::CompilerChoice;
+use super::each::on_each;
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
+use crate::check::chosen::Chosen;
+use crate::check::image;
+use crate::check::program::Program;
+use crate::check::{Order, is_well, json, means_its_policy, on_kernel, text};
+use crate::explain::Subject;
+use crate::plan::JitChoice;
+use crate::source;
+use atlas_vm::kernels::Store;
+use atlas_vm::{Accelerator, BootOptions};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A filter as the kernel takes it, an OCI or Docker profile, or a policy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A static program to run behind it, and its arguments
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<String>,
+    /// Who makes the filter of a policy
+    #[arg(long, value_enum, default_value_t)]
+    compiler: CompilerChoice,
+    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
+    #[arg(long, value_name = "S|PATH")]
+    kernel: Vec<String>,
+    /// JIT settings to check with
+    #[arg(long, value_enum, default_value_t)]
+    jit: JitChoice,
+    /// The exit status that the program is to end with
+    #[arg(long, value_name = "STATUS", default_value_t = 0, requires = "program", value_parser = clap::value_parser!(i32).range(0..=255))]
+    status: i32,
+    /// A variable of the program's environment, which has no other
+    #[arg(long, value_name = "NAME=VALUE", requires = "program", value_parser = variable)]
+    env: Vec<String>,
+    /// How long the program, and how long one sweep may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// What runs the guests
+    #[arg(long, value_enum, default_value_t)]
+    accel: run::AccelChoice,
+    /// Boot every guest, instead of cloning templates, which are made where there are none
+    #[arg(long)]
+    cold: bool,
+    /// JSON on standard output
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atlas check profile.json                          a profile on every default kernel
+  atlas check profile.json --compiler libseccomp    the filter that libseccomp makes of it
+  atlas check my.bpf --kernel 5.10 --jit on         your own filter, on one kernel
+  atlas check profile.json -- ./server --selftest   a static program behind it
+  atlas check my.bpf --status 3 -- ./program        one that is to end with status 3
+  atlas check my.bpf --json -- ./program | jq '.runs[].program.denied[] | {call, action}'
+
+Asked for are every number of every ABI and, for each way through the filter, a call that takes it;
+none is carried out. The program runs as root in an empty guest: link it with -static.
+
+Exit status: 0 every kernel does what the model says and the program ends as it is to, 1 one does
+not, 2 usage or environment.";
+
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("it has to be NAME=VALUE".into()),
+    }
+}
+
+pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
+    let subject = Subject::of(source::read(&args.file)?, args.compiler.into())?;
+    for note in &subject.notes {
+        eprintln!("{}: {note}", subject.name);
+    }
+    let chosen = Chosen::of(&subject.filter);
+    let faithful = means_its_policy(&subject, &chosen.calls);
+    let program =
+        args.program.split_first().map(|(path, arguments)| program(args, path, arguments)).transpose()?;
+    atlas_vm::version()?;
+    let store = Store::open()?;
+    let kernels = run::kernels(&store, &args.kernel)?;
+    let stop = interrupt::watch()?;
+    let probed = store.root().join("kvm");
+    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let guests = run::guests(&store, args.cold, BootOptions { accelerator, ..BootOptions::default() })?;
+    let limit = Duration::from_secs(args.limit.into());
+    let order = Order { filter: subject.filter.clone(), chosen, program, jit: args.jit, limit };
+    let tell = |line: &str| {
+        if !args.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
+    if stop.load(SeqCst) {
+        return Ok(ExitCode::from(ENVIRONMENT));
+    }
+    let map = subject.map();
+    if args.json {
+        let json = json::of(&subject, &map, &order, &legs, &faithful);
+        anstream::println!("{}", serde_json::to_string_pretty(&json)?);
+    } else {
+        anstream::print!("{}", text::render(&subject, &map, &order, &legs));
+    }
+    if let Err(disagreement) = &faithful {
+        eprintln!("the filter is not what the policy means:\n{disagreement}");
+    }
+    let well = faithful.is_ok() && is_well(&legs);
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
+}
+
+fn program(args: &Args, path: &str, arguments: &[String]) -> Result<Program, Failure> {
+    Ok(Program {
+        name: path.to_owned(),
+        image: image::read(Path::new(path))?,
+        arguments: arguments.to_vec(),
+        environment: args.env.clone(),
+        limit: Duration::from_secs(args.limit.into()),
+        status: args.status,
+    })
+}

@@ -1,0 +1,33 @@
+//! The same on every kernel.
+
+use atlas_vm::kernels::Kernel;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+/// Does it on every kernel, on as many at once as there are processors, until told to stop. What comes of it
+/// is in the kernels' order.
+pub(super) fn on_each<T: Send>(
+    kernels: &[Kernel],
+    stop: &AtomicBool,
+    work: impl Fn(&Kernel) -> Vec<T> + Sync,
+) -> Vec<T> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, SeqCst);
+                    let Some(kernel) = kernels.get(index).filter(|_| !stop.load(SeqCst)) else { return };
+                    let came = work(kernel);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, came));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, came)| came).collect()
+}

@@ -1,0 +1,137 @@
+//! `atlas check` on a real kernel: an example's policy, filters of the test's own, and a static program
+//! behind them. `ATLAS_KERNEL` names another kernel than 6.12.
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use atlas_model::bpf::{self, Insn};
+use atlas_model::{Action, Filter};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/policy.json");
+const GETPPID: u32 = 110;
+const EXECVE: u32 = 59;
+
+/// The program, linked with this option.
+fn linked(option: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/program.c");
+    let program = directory.path().join("program");
+    let built = Command::new("cc").arg(option).arg("-o").arg(&program).arg(&source).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    (directory, program)
+}
+
+/// Where the program is, linked once.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    &PROGRAM.get_or_init(|| linked("-static")).1
+}
+
+fn check(file: &Path, more: &[&str]) -> Output {
+    let names = std::env::var("ATLAS_KERNEL").unwrap_or_else(|_| "6.12".into());
+    let mut command = Command::new(cargo_bin_cmd!("atlas").get_program());
+    command.args(["check", "--kernel", names.split(',').next().unwrap()]).arg(file).args(more);
+    command.output().unwrap()
+}
+
+/// The status, and what was printed.
+fn said(file: &Path, more: &[&str]) -> (i32, String) {
+    let output = check(file, more);
+    let text = String::from_utf8(output.stdout).unwrap();
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), text)
+}
+
+/// A filter that gives one number this answer, and lets the others through.
+fn one(nr: u32, action: Action) -> (TempDir, PathBuf) {
+    let insns: Vec<Insn> = vec![bpf::ld(0), bpf::jeq(nr, 0, 1), bpf::ret(action), bpf::ret(Action::Allow)];
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mine.bpf");
+    std::fs::write(&path, Filter(insns).to_bytes()).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn a_program_behind_a_policy_and_what_it_was_denied() {
+    let program = program().to_str().unwrap();
+    let more = ["--json", "--quiet", "--status", "3", "--env", "GREETING=hello", "--", program, "3"];
+    let output = check(Path::new(POLICY), &more);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["well"], true, "{json:#}");
+    assert_eq!(json["chosen"]["ways"], 6);
+    let runs = json["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2, "JIT on and off");
+    for run in runs {
+        let program = &run["program"];
+        assert_eq!(run["agrees"], true);
+        assert_eq!(program["exit_status"], 3);
+        assert_eq!(program["stdout"], "socket -1, hello\n");
+        let denied = program["denied"].as_array().unwrap();
+        assert_eq!(denied.len(), 1, "{denied:?}");
+        assert_eq!(denied[0]["call"]["name"], "socket");
+        assert_eq!(denied[0]["call"]["args"][0], 16);
+        assert_eq!((&denied[0]["action"], &denied[0]["decided_at"]), (&"ERRNO(1 EPERM)".into(), &11.into()));
+        assert_eq!(denied[0]["came"]["returned"], -1);
+        let made: Vec<&str> =
+            program["made"].as_array().unwrap().iter().map(|call| call["name"].as_str().unwrap()).collect();
+        assert_eq!((made[0], *made.last().unwrap()), ("execve", "exit_group"));
+    }
+}
+
+#[test]
+fn a_program_that_ends_otherwise_is_told_with_the_call_and_what_it_said() {
+    let program = program().to_str().unwrap();
+    let (_directory, kills) = one(GETPPID, Action::KillProcess);
+    let (status, text) = said(&kills, &["--env", "GREETING=bye", "--", program]);
+    assert_eq!(status, 1);
+    assert!(text.contains("killed by signal 31, in getppid[110]("), "{text}");
+    assert!(text.contains("KILL_PROCESS by instruction 0002"), "{text}");
+    assert!(text.contains("| socket 3, bye"), "{text}");
+    assert!(text.ends_with("in 2 of 2 runs the program did not end as it is to\n"), "{text}");
+
+    let (_directory, begins) = one(EXECVE, Action::Errno(13));
+    let (status, text) = said(&begins, &["--jit", "on", "--", program]);
+    assert_eq!(status, 1);
+    assert!(text.contains("never began, in execve[59]("), "{text}");
+    assert!(text.contains("so it has to let\n  execve through"), "{text}");
+
+    let (status, text) = said(Path::new(POLICY), &["--jit", "off", "--", program, "7"]);
+    assert_eq!((status, text.contains("exit status 7")), (1, true), "{text}");
+}
+
+#[test]
+fn a_filter_alone_is_held_against_the_model() {
+    let (_directory, path) = one(GETPPID, Action::Trap(9));
+    let (status, text) = said(&path, &["--jit", "on"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("one at least for each of 2 ways through it"), "{text}");
+    assert!(text.contains("as the model says"), "{text}");
+    assert!(!text.contains("program"), "{text}");
+}
+
+#[test]
+fn what_is_no_static_program_is_refused() {
+    for (content, says) in [
+        ("#!/bin/sh\n", "is no program: "),
+        ("", "is no program: "),
+        ("\x7fELF\x01\x01\x01", "is no program: "),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("it");
+        std::fs::write(&path, content).unwrap();
+        let output = check(Path::new(POLICY), &["--", path.to_str().unwrap()]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(says) && stderr.contains("statically linked ELF"), "{stderr}");
+    }
+    let (_directory, dynamic) = linked("-no-pie");
+    let output = check(Path::new(POLICY), &["--", dynamic.to_str().unwrap()]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("is linked dynamically: it needs /lib64/ld-linux"), "{stderr}");
+}
