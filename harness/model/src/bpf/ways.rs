@@ -14,6 +14,10 @@ use solve::Solved;
 use std::collections::{BTreeSet, VecDeque};
 use walk::walk;
 
+/// The most instructions that all ways together may go over: a filter of many independent comparisons has
+/// more ways than memory can hold.
+const MOST_STEPS: usize = 4 << 20;
+
 /// A comparison that was made on the way, of a word of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Test {
@@ -51,7 +55,7 @@ pub struct Ways {
     /// reckoned with, or no word was found that does it. More ways may lie behind them; where there are
     /// none of these and nothing was cut, every call takes one of the ways.
     pub blind: BTreeSet<usize>,
-    /// Whether there are more ways than were asked for.
+    /// Whether there are more ways than were asked for, or than can be gone over.
     pub cut: bool,
 }
 
@@ -99,12 +103,14 @@ pub fn ways(insns: &[Insn], start: &SeccompData, free: Free, dialect: &Dialect, 
     let mut known = BTreeSet::new();
     // A call, and the comparison from which on it is new: those before were turned round already.
     let mut queue = VecDeque::from([(*start, 0)]);
+    let mut steps = 0;
     while let Some((data, from)) = queue.pop_front() {
         let walked = walk(insns, &data, dialect);
         if !known.insert(walked.way.steps.clone()) {
             continue;
         }
-        if found.ways.len() == most {
+        steps += walked.way.steps.len();
+        if found.ways.len() == most || steps > MOST_STEPS {
             found.cut = true;
             break;
         }
@@ -115,6 +121,11 @@ pub fn ways(insns: &[Insn], start: &SeccompData, free: Free, dialect: &Dialect, 
             }
             let before = walked.branches[..index].iter().filter_map(|branch| branch.test);
             let wanted = Test { holds: !test.holds, ..test };
+            // As many wait as will ever be asked for.
+            if queue.len() > most {
+                found.cut = true;
+                break;
+            }
             match solve::word(before.filter(|other| other.at == test.at).chain([wanted])) {
                 Solved::Word(word) => queue.push_back((with(&data, test.at, word), index + 1)),
                 Solved::Never => {}
@@ -249,6 +260,25 @@ mod tests {
             said(&moved, Free::Call),
             ["ALLOW where args[3] >> 32 >= 0x11", "ERRNO(2 ENOENT) where args[3] >> 32 <= 0x10"]
         );
+    }
+
+    #[test]
+    fn more_ways_than_can_be_gone_over_are_cut() {
+        // Each comparison leads on, whatever it says: 2 to the 200 ways.
+        let leads_on = |bit: u32| {
+            [
+                bpf::ld(offset::arg_low(bit / 32 % 6)),
+                bpf::jump(op::JSET, 1 << (bit % 32), 0, 1),
+                bpf::ld(offset::NR),
+            ]
+        };
+        let mut filter: Vec<Insn> = (0..200).flat_map(leads_on).collect();
+        filter.push(bpf::ret(Action::Allow));
+        let start = SeccompData::default();
+        let found = ways(&filter, &start, Free::Call, &Dialect::default(), usize::MAX);
+        assert!(found.cut);
+        let steps: usize = found.ways.iter().map(|way| way.steps.len()).sum();
+        assert!((MOST_STEPS / 2..=MOST_STEPS).contains(&steps), "{steps}");
     }
 
     #[test]
