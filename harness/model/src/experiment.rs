@@ -312,6 +312,26 @@ impl Call {
         self.data_at(self.address())
     }
 
+    /// The call of which filters see this, wherever it is made from; `None` for an arch that is not this
+    /// machine's.
+    ///
+    /// ```
+    /// use atlas_model::{Abi, Call};
+    /// let call = Call { abi: Abi::X32, nr: 0x4000_0001, args: [7; 6] };
+    /// assert_eq!(Call::from_data(&call.data()), Some(call));
+    /// ```
+    #[must_use]
+    pub fn from_data(data: &SeccompData) -> Option<Self> {
+        let abi = match data.arch {
+            arch if arch == Abi::I386.audit_arch() => Abi::I386,
+            arch if arch != Abi::X86_64.audit_arch() => return None,
+            // -1 is taken for no call at all (arch/x86/entry/common.c do_syscall_x64).
+            _ if data.nr & Abi::X32_BIT != 0 && data.nr != u32::MAX => Abi::X32,
+            _ => Abi::X86_64,
+        };
+        Some(Self { abi, nr: data.nr.into(), args: data.args })
+    }
+
     /// What filters see of it, made by an instruction that ends at this address.
     #[must_use]
     pub const fn data_at(&self, instruction_pointer: u64) -> SeccompData {

@@ -2,7 +2,7 @@
 
 use crate::trial::{Isolation, Property, Trial};
 use crate::{
-    attach, chain, checker, compilers, data, forbidden, inherit, interpreter, stacking, strict, traced,
+    attach, chain, checker, compilers, data, forbidden, inherit, interpreter, stacking, strict, traced, ways,
 };
 use proptest::prelude::*;
 
@@ -23,6 +23,7 @@ pub fn all() -> &'static [Property] {
     &[
         checker::CHECKER,
         interpreter::INTERPRETER,
+        ways::WAYS,
         data::DATA,
         stacking::STACKING,
         inherit::INHERIT,

@@ -42,7 +42,8 @@ fn stacks() -> BoxedStrategy<Trial> {
     prop_oneof![2 => own, 1 => harmless].boxed()
 }
 
-fn experiment(
+/// An experiment that attaches filters, the oldest first, and makes calls behind them.
+pub(crate) fn experiment(
     filters: Vec<Filter>,
     calls: Vec<Call>,
     handling: Disposition,

@@ -21,6 +21,7 @@ mod stacking;
 mod strict;
 mod traced;
 mod trial;
+mod ways;
 
 pub use catalogue::{REPLAY, all, named};
 pub use judge::{Broken, Judged};

@@ -1,7 +1,7 @@
 //! The calls that a check makes beside every number: one for each way through the filter, and those at
 //! the edges of what it compares arguments with.
 
-use atlas_model::abi::{SeccompData, offset};
+use atlas_model::abi::offset;
 use atlas_model::bpf::{self, Dialect, Filter, Free, Test, Way};
 use atlas_model::sweep::COUNT;
 use atlas_model::{Abi, Call};
@@ -39,7 +39,7 @@ impl Chosen {
         let mut known = HashSet::new();
         let mut edges = Vec::new();
         for way in &found.ways {
-            let call = call_of(&way.data);
+            let call = Call::from_data(&way.data);
             let taken = call.filter(|call| bpf::run(filter, &call.data(), &dialect) == way.ran);
             match taken {
                 None => chosen.out_of_reach += 1,
@@ -59,17 +59,6 @@ impl Chosen {
         }
         chosen
     }
-}
-
-/// The call that filters see so; `None` for an arch that is not this machine's.
-fn call_of(data: &SeccompData) -> Option<Call> {
-    let abi = match data.arch {
-        arch if arch == Abi::I386.audit_arch() => Abi::I386,
-        arch if arch != Abi::X86_64.audit_arch() => return None,
-        _ if data.nr & Abi::X32_BIT != 0 && data.nr != u32::MAX => Abi::X32,
-        _ => Abi::X86_64,
-    };
-    Some(Call { abi, nr: data.nr.into(), args: data.args })
 }
 
 /// A call with one half of an argument at, just below and just above each value that it is compared with.
