@@ -4,6 +4,7 @@ use crate::{stub, sys};
 use atlas_model::experiment::{MAX_TASKS, layout};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 /// Maps anonymous memory, readable and writable, at exactly this address.
 ///
@@ -81,4 +82,27 @@ pub fn fill_scratch(memory: &[(u32, Vec<u8>)], touches: bool) {
             room[..length].copy_from_slice(&bytes[..length]);
         }
     }
+}
+
+/// Memory that this process and those that it makes share: mapped at the first use, zeroed, page-aligned, and
+/// never unmapped. `place` keeps where it is.
+///
+/// # Safety
+/// Zeroes have to be a valid value, and the other processes' writes must be none that Rust does not
+/// expect: every field is an atomic.
+///
+/// # Errors
+/// The errno, negated, with which it could not be mapped.
+pub(crate) unsafe fn shared<T>(place: &OnceLock<u64>) -> Result<&'static T, i64> {
+    let address = match place.get() {
+        Some(&address) => address,
+        None => {
+            let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let mapped = sys::ok(sys::mmap(0, size_of::<T>() as u64, protection, flags, -1, 0))?;
+            *place.get_or_init(|| mapped as u64)
+        }
+    };
+    // SAFETY: mapped for the life of the process, large enough and page-aligned; the caller vouches for the rest.
+    Ok(unsafe { &*(address as *const T) })
 }

@@ -2,16 +2,14 @@
 
 use super::compiler::CompilerChoice;
 use super::each::on_each;
-use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
+use super::place::{Place, Ready};
+use super::{DEVIATES, ENVIRONMENT, Failure};
 use crate::check::chosen::Chosen;
 use crate::check::image;
 use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, on_kernel, text};
 use crate::explain::Subject;
-use crate::plan::JitChoice;
 use crate::source;
-use atlas_vm::kernels::Store;
-use atlas_vm::{Accelerator, BootOptions};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -29,12 +27,8 @@ pub(super) struct Args {
     /// Who makes the filter of a policy
     #[arg(long, value_enum, default_value_t)]
     compiler: CompilerChoice,
-    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
-    #[arg(long, value_name = "S|PATH")]
-    kernel: Vec<String>,
-    /// JIT settings to check with
-    #[arg(long, value_enum, default_value_t)]
-    jit: JitChoice,
+    #[command(flatten)]
+    place: Place,
     /// The exit status that the program is to end with
     #[arg(long, value_name = "STATUS", default_value_t = 0, requires = "program", value_parser = clap::value_parser!(i32).range(0..=255))]
     status: i32,
@@ -44,12 +38,6 @@ pub(super) struct Args {
     /// How long the program, and how long one sweep may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
-    /// What runs the guests
-    #[arg(long, value_enum, default_value_t)]
-    accel: run::AccelChoice,
-    /// Boot every guest, instead of cloning templates, which are made where there are none
-    #[arg(long)]
-    cold: bool,
     /// JSON on standard output
     #[arg(long)]
     json: bool,
@@ -89,15 +77,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let faithful = means_its_policy(&subject, &chosen.calls);
     let program =
         args.program.split_first().map(|(path, arguments)| program(args, path, arguments)).transpose()?;
-    atlas_vm::version()?;
-    let store = Store::open()?;
-    let kernels = run::kernels(&store, &args.kernel)?;
-    let stop = interrupt::watch()?;
-    let probed = store.root().join("kvm");
-    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
-    let guests = run::guests(&store, args.cold, BootOptions { accelerator, ..BootOptions::default() })?;
+    let Ready { kernels, guests, stop } = args.place.ready()?;
     let limit = Duration::from_secs(args.limit.into());
-    let order = Order { filter: subject.filter.clone(), chosen, program, jit: args.jit, limit };
+    let order = Order { filter: subject.filter.clone(), chosen, program, jit: args.place.jit, limit };
     let tell = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");

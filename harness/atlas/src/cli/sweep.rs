@@ -2,15 +2,13 @@
 
 use super::compiler::CompilerChoice;
 use super::each::on_each;
-use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run};
-use crate::plan::JitChoice;
+use super::place::{Place, Ready};
+use super::{DEVIATES, ENVIRONMENT, Failure};
 use crate::source;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
 use atlas_model::Filter;
 use atlas_model::sweep::Calls;
-use atlas_vm::kernels::Store;
-use atlas_vm::{Accelerator, BootOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -20,12 +18,8 @@ use std::time::Duration;
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "example", "policy"]))]
 pub(super) struct Args {
-    /// A kernel: series, release, name in the store, or path to an image [default: all default ones]
-    #[arg(long, value_name = "S|PATH")]
-    kernel: Vec<String>,
-    /// JIT settings to sweep with
-    #[arg(long, value_enum, default_value_t)]
-    jit: JitChoice,
+    #[command(flatten)]
+    place: Place,
     /// The filter as the kernel takes it: records of eight bytes, as libseccomp exports them
     #[arg(long, value_name = "FILE")]
     filter: Option<PathBuf>,
@@ -47,12 +41,6 @@ pub(super) struct Args {
     /// How long one sweep may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
-    /// What runs the guests
-    #[arg(long, value_enum, default_value_t)]
-    accel: run::AccelChoice,
-    /// Boot every guest, instead of cloning templates, which are made where there are none
-    #[arg(long)]
-    cold: bool,
     /// JSON on standard output
     #[arg(long)]
     json: bool,
@@ -91,20 +79,14 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         return Err(format!("a call has 6 arguments, and {} were given", args.args.len()).into());
     }
     registers[..args.args.len()].copy_from_slice(&args.args);
-    atlas_vm::version()?;
-    let store = Store::open()?;
-    let kernels = run::kernels(&store, &args.kernel)?;
-    let stop = interrupt::watch()?;
-    let probed = store.root().join("kvm");
-    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let Ready { kernels, guests, stop } = args.place.ready()?;
     let order = Order {
         filter,
         calls: Calls::Every(registers),
         suspend: !args.no_suspend,
-        jit: args.jit,
+        jit: args.place.jit,
         limit: Duration::from_secs(args.limit.into()),
     };
-    let guests = run::guests(&store, args.cold, BootOptions { accelerator, ..BootOptions::default() })?;
     let tell = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");

@@ -1,6 +1,6 @@
 //! The process that becomes the program.
 
-use crate::sys;
+use crate::{memory, sys};
 use atlas_wire::Trace;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::SeqCst};
 use std::ffi::{CStr, CString};
@@ -24,18 +24,8 @@ impl Gate {
     /// The gate, mapped at the first use.
     pub(super) fn get() -> Result<&'static Self, i64> {
         static GATE: OnceLock<u64> = OnceLock::new();
-        let address = match GATE.get() {
-            Some(&address) => address,
-            None => {
-                let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-                let protection = libc::PROT_READ | libc::PROT_WRITE;
-                let mapped = sys::ok(sys::mmap(0, size_of::<Self>() as u64, protection, flags, -1, 0))?;
-                *GATE.get_or_init(|| mapped as u64)
-            }
-        };
-        // SAFETY: mapped for the life of the process, zeroed, large enough, page-aligned; every
-        // field is an atomic, for which any bit pattern is valid.
-        Ok(unsafe { &*(address as *const Self) })
+        // SAFETY: every field is an atomic, for which any bit pattern is valid.
+        unsafe { memory::shared(&GATE) }
     }
 
     pub(super) fn reset(&self) {

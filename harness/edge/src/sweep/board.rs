@@ -1,6 +1,6 @@
 //! The memory that PID 1, the maker and its callers share.
 
-use crate::sys;
+use crate::memory;
 use atlas_model::observation::Sigsys;
 use atlas_model::sweep::{Answer, COUNT};
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -84,18 +84,8 @@ impl Board {
     /// The board, mapped at the first use.
     pub(super) fn get() -> Result<&'static Self, i64> {
         static BOARD: OnceLock<u64> = OnceLock::new();
-        let address = match BOARD.get() {
-            Some(&address) => address,
-            None => {
-                let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-                let protection = libc::PROT_READ | libc::PROT_WRITE;
-                let mapped = sys::ok(sys::mmap(0, size_of::<Self>() as u64, protection, flags, -1, 0))?;
-                *BOARD.get_or_init(|| mapped as u64)
-            }
-        };
-        // SAFETY: mapped for the life of the process, zeroed, large enough, page-aligned; every
-        // field is an atomic, for which any bit pattern is valid.
-        Ok(unsafe { &*(address as *const Self) })
+        // SAFETY: every field is an atomic, for which any bit pattern is valid.
+        unsafe { memory::shared(&BOARD) }
     }
 
     pub(super) fn reset(&self) {
