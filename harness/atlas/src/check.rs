@@ -3,7 +3,7 @@
 //!
 //! On each kernel, with the JIT on and off, the filter is asked for every number of every ABI and for
 //! the [`chosen`] calls, none of which is carried out (see [`crate::sweep`]). Then the program runs behind it,
-//! traced, and [`program`] judges each call that it made.
+//! traced, and [`program`] judges each call that the filter denied it.
 
 pub mod chosen;
 pub mod image;
@@ -56,13 +56,11 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// Whether kernel and model agree on everything that was tried.
+    /// Whether kernel and model agree on everything that was tried. A program that could not be run says nothing
+    /// about that; [`Leg::program_is_well`] does.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        let ran = match &self.ran {
-            None => true,
-            Some(ran) => ran.as_ref().is_ok_and(|ran| ran.wrong.is_empty()),
-        };
+        let ran = self.ran.as_ref().and_then(|ran| ran.as_ref().ok()).is_none_or(|ran| ran.wrong.is_empty());
         ran && !self.sweeps.is_empty() && self.sweeps.iter().all(sweep::Leg::agrees)
     }
 
@@ -172,6 +170,7 @@ fn needs(action: Action) -> Option<Feature> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::explored::Explored;
     use crate::source;
     use atlas_policy::Compiler;
     use std::path::Path;
@@ -193,7 +192,9 @@ mod tests {
         let newest = Traits::newest();
         let mut older = newest.clone();
         older.features.remove(&Feature::ActionUserNotif);
-        let of = |action, traits| lacks(&filter(action), &Chosen::of(&filter(action)), traits);
+        let of = |action, traits| {
+            lacks(&filter(action), &Chosen::of(&filter(action), &Explored::of(&filter(action))), traits)
+        };
         assert_eq!(of(Action::UserNotif, &older), [Feature::ActionUserNotif]);
         assert_eq!(of(Action::Errno(1), &older), []);
         assert_eq!(of(Action::UserNotif, &newest), []);

@@ -11,6 +11,7 @@ mod explain;
 mod fuzz;
 mod interrupt;
 mod kernels;
+mod out;
 mod place;
 mod report;
 mod run;

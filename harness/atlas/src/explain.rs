@@ -4,20 +4,23 @@
 //! the filter, but for what quirks are about.
 
 pub mod call;
+pub mod explored;
+pub mod map;
 pub mod remarks;
 pub mod text;
 
 use crate::source::{NoSource, Source, What};
-use atlas_model::abi::offset;
 use atlas_model::bpf::{self, Dialect, Filter, Free, Way, Ways};
 use atlas_model::policy::Policy;
-use atlas_model::{Abi, Action, Call, sweep};
+use atlas_model::{Action, Call};
 use atlas_policy::Compiler;
 use call::Asked;
-use std::collections::{BTreeMap, BTreeSet};
+use explored::Explored;
+pub use map::Map;
+use std::collections::BTreeSet;
 
-/// The most ways of one call that are told.
-const MOST: usize = 64;
+/// The most ways of one call that are gone over.
+const MOST: usize = 4096;
 
 /// A filter, and where it comes from.
 pub struct Subject {
@@ -52,54 +55,24 @@ impl Subject {
     /// What becomes of a call.
     #[must_use]
     pub fn explain(&self, asked: &Asked) -> Explained {
-        let call = asked.call();
-        let found = self.ways(&call, Free::Arguments, if asked.args.is_some() { 1 } else { MOST });
+        let most = if asked.args.is_some() { 1 } else { MOST };
+        let found = bpf::ways(&self.filter, &asked.call().data(), Free::Arguments, &Dialect::default(), most);
         let Ways { ways, blind, cut } = found;
         let cut = cut && asked.args.is_none();
         Explained { asked: *asked, ways, blind, cut, rule: self.rule(asked) }
     }
 
     /// The rule of the policy that is about this very call, counted from 0.
-    fn rule(&self, asked: &Asked) -> Option<usize> {
+    pub(crate) fn rule(&self, asked: &Asked) -> Option<usize> {
         let data = Call { args: asked.args?, ..asked.call() }.data();
         let rules = self.policy.as_ref()?.rules.iter();
         rules.clone().position(|rule| rule.abi == asked.abi && rule.matches(&data))
     }
 
-    fn ways(&self, call: &Call, free: Free, most: usize) -> Ways {
-        bpf::ways(&self.filter, &call.data(), free, &Dialect::default(), most)
-    }
-
     /// What becomes of every number of every ABI.
     #[must_use]
     pub fn map(&self) -> Map {
-        let mut map = Map::default();
-        for call in sweep::calls([0; 6]) {
-            let found = self.ways(&call, Free::Arguments, MOST);
-            let actions: BTreeSet<u32> = found.ways.iter().map(|way| way.ran.word).collect();
-            let nr = call.nr as u32;
-            let of_abi = map.rows.entry(call.abi).or_default();
-            of_abi.entry(actions.into_iter().collect()).or_default().push(nr);
-            if found.ways.len() > 1 || !found.blind.is_empty() {
-                map.by_arguments.push((call.abi, nr));
-            }
-        }
-        map
-    }
-
-    /// The instructions that no call gets to, where that could be told.
-    #[must_use]
-    pub fn unreached(&self) -> Option<Vec<usize>> {
-        const ENOUGH: usize = 20_000;
-        let found = self.ways(&Call { abi: Abi::X86_64, nr: 0, args: [0; 6] }, Free::Call, ENOUGH);
-        // Another instruction pointer may lead elsewhere.
-        let ip = [offset::IP_LOW, offset::IP_HIGH];
-        let looks_at_ip = found.ways.iter().flat_map(|way| &way.tests).any(|test| ip.contains(&test.at));
-        if found.cut || !found.blind.is_empty() || looks_at_ip {
-            return None;
-        }
-        let reached: BTreeSet<usize> = found.ways.iter().flat_map(|way| way.steps.iter().copied()).collect();
-        Some((0..self.filter.len()).filter(|at| !reached.contains(at)).collect())
+        Map::of(Explored::of(&self.filter))
     }
 }
 
@@ -126,36 +99,14 @@ impl Explained {
     }
 }
 
-/// What becomes of every number.
-#[derive(Debug, Default)]
-pub struct Map {
-    /// By ABI: the words that the filter gives, several where arguments decide, and the numbers.
-    pub rows: BTreeMap<Abi, BTreeMap<Vec<u32>, Vec<u32>>>,
-    /// The calls of which arguments decide, or may.
-    pub by_arguments: Vec<(Abi, u32)>,
-}
-
-impl Map {
-    /// The words that a call can come to.
-    #[must_use]
-    pub fn given(&self, abi: Abi, nr: u32) -> &[u32] {
-        let of_abi = self.rows.get(&abi).into_iter().flatten();
-        let mut with = of_abi.filter(|(_, numbers)| numbers.contains(&nr));
-        with.next().map_or(&[], |(words, _)| words)
-    }
-
-    /// The word that most numbers of an ABI get, where arguments do not decide.
-    #[must_use]
-    pub fn commonest(&self, abi: Abi) -> Option<&Vec<u32>> {
-        let rows = self.rows.get(&abi)?;
-        rows.iter().max_by_key(|(_, numbers)| numbers.len()).map(|(words, _)| words)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sweep::example::Example;
+    use atlas_model::abi::offset;
+    use atlas_model::{Abi, sweep};
+
+    const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/profile.json");
 
     fn toy() -> Subject {
         let filter = Example::Toy.filter().unwrap();
@@ -179,13 +130,37 @@ mod tests {
     }
 
     #[test]
-    fn what_no_call_gets_to_is_found() {
-        assert_eq!(toy().unreached(), Some(vec![]));
-        let mut subject = toy();
-        subject.filter.0.extend([bpf::ret(Action::Allow), bpf::ret(Action::Log)]);
-        let length = subject.filter.len();
-        assert_eq!(subject.unreached(), Some(vec![length - 2, length - 1]));
-        subject.filter = vec![bpf::ld(offset::IP_LOW), bpf::jeq(1, 0, 1), bpf::ret_a(), bpf::ret_a()].into();
-        assert_eq!(subject.unreached(), None);
+    fn what_a_call_comes_to_is_the_same_by_its_own_ways_and_by_all() {
+        let tree = crate::source::read(std::path::Path::new(PROFILE)).unwrap();
+        let subject = Subject::of(tree, Compiler::Linear).unwrap();
+        let map = subject.map();
+        for call in sweep::calls([0; 6]).iter().step_by(7) {
+            let asked = Asked { abi: call.abi, nr: call.nr as u32, args: None };
+            let (own, all) = (subject.explain(&asked), map.explain(&subject, &asked));
+            assert_eq!(own.actions(), all.actions(), "{call:?}");
+            assert_eq!(own.ways.len(), all.ways.len(), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_many_rules_is_told_whole() {
+        // 70 requests are let through by name, one is denied, and the rest too.
+        let mut filter = vec![bpf::ld(offset::NR), bpf::jeq(16, 1, 0), bpf::ret(Action::Allow)];
+        filter.push(bpf::ld(offset::arg_low(1)));
+        filter.extend((0..70).flat_map(|k| [bpf::jeq(k, 0, 1), bpf::ret(Action::Allow)]));
+        filter.push(bpf::ret(Action::Errno(1)));
+        let subject = Subject { filter: filter.into(), ..toy() };
+        let map = subject.map();
+        assert_eq!(map.given(Abi::X86_64, 16), [Action::Errno(1).word(), Action::Allow.word()]);
+        let asked = Asked { abi: Abi::X86_64, nr: 16, args: None };
+        assert_eq!(subject.explain(&asked).ways.len(), 71);
+        assert_eq!(map.explain(&subject, &asked).ways.len(), 71);
+    }
+
+    #[test]
+    fn what_is_returned_as_it_came_is_not_told_as_one_word() {
+        let filter = vec![bpf::ld(offset::arg_low(0)), bpf::ret_a()];
+        let map = Subject { filter: filter.into(), ..toy() }.map();
+        assert!(map.by_arguments.contains(&(Abi::X86_64, 0)) && !map.explored.is_whole());
     }
 }

@@ -90,7 +90,7 @@ pub fn read(path: &Path) -> Result<Source, NoSource> {
         What::Filter(valid(&file, &bytes)?)
     } else {
         let text = String::from_utf8_lossy(&bytes);
-        if text.contains("\"abis\"") {
+        if is_policy(&bytes) {
             let policy = policyfile::parse(&bytes).map_err(|error| NoSource::Policy(file.clone(), error))?;
             What::Policy { policy, notes: vec![] }
         } else {
@@ -135,6 +135,15 @@ impl Source {
             What::Filter(_) => None,
             What::Policy { policy, .. } => Some(compiler.decide(policy, data)),
         }
+    }
+}
+
+/// Whether an object is of our own notation: profiles have no `abis`.
+fn is_policy(bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<serde_json::Value>(bytes) {
+        Ok(value) => value.get("abis").is_some(),
+        // What is wrong with it is for the reader to say whose word it has.
+        Err(_) => String::from_utf8_lossy(bytes).contains("\"abis\""),
     }
 }
 

@@ -76,6 +76,7 @@ fn a_program_behind_a_policy_and_what_it_was_denied() {
         assert_eq!(denied[0]["call"]["name"], "socket");
         assert_eq!(denied[0]["call"]["args"][0], 16);
         assert_eq!((&denied[0]["action"], &denied[0]["decided_at"]), (&"ERRNO(1 EPERM)".into(), &11.into()));
+        assert_eq!(denied[0]["looked_at"], serde_json::json!([0]));
         assert_eq!(denied[0]["came"]["returned"], -1);
         let made: Vec<&str> =
             program["made"].as_array().unwrap().iter().map(|call| call["name"].as_str().unwrap()).collect();
@@ -134,4 +135,37 @@ fn what_is_no_static_program_is_refused() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("is linked dynamically: it needs /lib64/ld-linux"), "{stderr}");
+}
+
+/// Whether a process has a child.
+fn has_child(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .map(|task| task.path().join("children"))
+        .any(|children| std::fs::read_to_string(children).is_ok_and(|children| !children.trim().is_empty()))
+}
+
+#[test]
+fn ctrl_c_throws_no_template_away() {
+    let names = std::env::var("ATLAS_KERNEL").unwrap_or_else(|_| "6.12".into());
+    let kernel = names.split(',').next().unwrap();
+    // It makes the template where there is none.
+    assert_eq!(said(Path::new(POLICY), &["--jit", "on"]).0, 0);
+    for round in 0..3 {
+        // Whoever starts tests in the background may have had SIGINT ignored.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(cargo_bin_cmd!("atlas").get_program());
+        command.args(["check", "--kernel", kernel, POLICY]).stderr(std::process::Stdio::piped());
+        let child = command.spawn().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        // The first is QEMU asked for its version, or whether there is KVM, or the clone: each round a bit later.
+        while !has_child(child.id()) && std::time::Instant::now() < deadline {}
+        std::thread::sleep(std::time::Duration::from_millis(60 * round));
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success(), "round {round}: it was over before the signal");
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(1), "{stderr}");
+        assert!(!stderr.contains("thrown away") && !stderr.contains("not cloned"), "{stderr}");
+    }
 }

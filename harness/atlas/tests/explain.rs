@@ -81,3 +81,21 @@ fn a_filter_of_records_is_explained_without_a_policy() {
     let program = printed(&[path.to_str().unwrap(), "--disassemble"]);
     assert!(program.contains("0001: 0x15 0x00 0x01 0x0000006e  if (A != getppid) goto 0003"), "{program}");
 }
+
+#[test]
+fn a_reader_who_leaves_and_a_disk_that_is_full() {
+    let to = |out: std::fs::File| {
+        let mut command = std::process::Command::new(cargo_bin_cmd!("atlas").get_program());
+        command.args(["explain", "profile.json"]).current_dir(DOCS).stdout(out).output().unwrap()
+    };
+    let full = to(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let said = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(2), "{said}");
+    assert!(said.contains("atlas: cannot write to standard output: No space left on device"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let left = to(std::os::fd::OwnedFd::from(writer).into());
+    let said = String::from_utf8_lossy(&left.stderr);
+    assert_eq!(left.status.code(), Some(0), "{said}");
+    assert!(!said.contains("panicked") && !said.contains("cannot write"), "{said}");
+}

@@ -62,7 +62,7 @@ pub fn carry_out(trace: &Trace, path: &CStr, limit: Duration, close: &[i32]) -> 
     }
     drop((out_end, err_end));
     let first = pid as i32;
-    let mut tracer = match Tracer::seize(first, gate) {
+    let mut tracer = match Tracer::seize(first, gate, trace.filter.clone()) {
         Ok(tracer) => tracer,
         Err(problem) => {
             sys::kill_everything(std::iter::once(first));

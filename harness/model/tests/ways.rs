@@ -49,6 +49,8 @@ fn where_nothing_is_blind_or_cut_every_call_takes_one() {
             // The instruction pointer is what it was.
             let data = SeccompData { instruction_pointer: 0, ..call.data() };
             let taken = steps(filter, &data);
+            let word = bpf::run(filter, &data, &Dialect::default()).word;
+            assert!(found.ways.iter().any(|way| way.steps == taken && way.ran.word == word), "{data:x?}");
             assert!(known.contains(&taken), "{data:x?} takes {taken:?}\n{}", bpf::disassemble(filter));
             let of_call = of(filter, &data, Free::Arguments);
             assert!(of_call.ways.iter().any(|way| way.steps == taken), "{data:x?}");

@@ -5,6 +5,7 @@ mod leash;
 
 pub(crate) use arguments::{MEMORY, Memory, PROGRAM, Plan, described, window_words};
 pub(crate) use leash::Killer;
+pub(crate) use leash::all_were_killed;
 pub use leash::kill_all;
 
 use crate::console::readable;

@@ -12,6 +12,7 @@ mod key;
 use crate::error::{Error, Reason};
 use crate::kernels::Kernel;
 use crate::machine::{BootOptions, Machine};
+use crate::qemu::all_were_killed;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;
@@ -119,8 +120,8 @@ impl Templates {
         let problem = match self.found(kernel, options) {
             Ok(Some(template)) => match template.wake(kernel, options) {
                 Ok(machine) => return Ok((machine, Origin::Clone)),
-                // That QEMU is not there, or memory, is no fault of the template.
-                Err(error) if !matches!(error, Error::Clone(_)) => return Err(error),
+                // That QEMU is not there, or memory, or was ended by Ctrl-C, is no fault of the template.
+                Err(error) if !matches!(error, Error::Clone(_)) || all_were_killed() => return Err(error),
                 Err(error) => Some(error.to_string()),
             },
             Ok(None) => None,
@@ -133,7 +134,7 @@ impl Templates {
         let made = self.make(kernel, options).and_then(|template| template.wake(kernel, options));
         match made {
             Ok(machine) => Ok((machine, Origin::NewTemplate)),
-            Err(error) if may_be_the_template(&error) => {
+            Err(error) if may_be_the_template(&error) && !all_were_killed() => {
                 self.drop_key(&key::of(kernel, options));
                 tell(format!("{} is booted, not cloned: {error}", kernel.name));
                 Machine::boot(&kernel.path, options).map(|machine| (machine, Origin::Boot))

@@ -46,7 +46,7 @@ pub struct Traced {
     /// refused, or execve(2) returned, as the first of the calls says.
     pub end: Option<End>,
     /// The calls of all tasks from the execve(2) of the program on, in the order in which they were begun.
-    /// At most [`MAX_CALLS`].
+    /// At most [`MAX_CALLS`], of which half are for those that the filter does not let through.
     pub calls: Vec<Made>,
     /// How many calls were made besides, which neither [`MAX_EXAMPLES`] nor [`MAX_CALLS`] left room for.
     pub left_out: u64,
@@ -64,7 +64,7 @@ pub struct Traced {
 
 /// A call, and how often it was made.
 ///
-/// Calls of one number and ABI that came to the same make a group: all that came back with one errno,
+/// Calls of one number and ABI on which the same instruction of the filter decides and that came to the same make a group: all that came back with one errno,
 /// all that came back with anything else, all that never came back, and all that were trapped with
 /// one errno. Of each group the first [`MAX_EXAMPLES`] different arguments have an entry each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,14 +1,13 @@
 //! The calls that a check makes beside every number: one for each way through the filter, and those at
 //! the edges of what it compares arguments with.
 
+use crate::explain::explored::Explored;
+use atlas_model::Call;
 use atlas_model::abi::offset;
-use atlas_model::bpf::{self, Dialect, Filter, Free, Test, Way};
+use atlas_model::bpf::{self, Dialect, Filter, Test, Way};
 use atlas_model::sweep::COUNT;
-use atlas_model::{Abi, Call};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-/// The most ways that are walked.
-const MOST_WAYS: usize = 20_000;
 /// The most calls: as many as two sweeps make.
 const MOST_CALLS: usize = 2 * COUNT;
 
@@ -19,26 +18,21 @@ pub struct Chosen {
     pub calls: Vec<Call>,
     /// How many ways through the filter they take, together.
     pub ways: usize,
-    /// How many ways no call takes that a program of this machine can make: those of other arches, and those for
-    /// another instruction pointer.
+    /// How many ways no call of this machine takes: those of other arches.
     pub out_of_reach: usize,
-    /// Instructions behind which there may be ways that were not found.
-    pub blind: BTreeSet<usize>,
-    /// Whether there were more ways or calls than are tried.
+    /// Whether there were more calls than are tried.
     pub cut: bool,
 }
 
 impl Chosen {
-    /// Chooses for a filter.
+    /// Chooses for a filter whose ways were explored.
     #[must_use]
-    pub fn of(filter: &Filter) -> Self {
+    pub fn of(filter: &Filter, explored: &Explored) -> Self {
         let dialect = Dialect::default();
-        let start = Call { abi: Abi::X86_64, nr: 0, args: [0; 6] }.data();
-        let found = bpf::ways(filter, &start, Free::Call, &dialect, MOST_WAYS);
-        let mut chosen = Self { blind: found.blind, cut: found.cut, ..Self::default() };
+        let mut chosen = Self::default();
         let mut known = HashSet::new();
         let mut edges = Vec::new();
-        for way in &found.ways {
+        for way in &explored.ways {
             let call = Call::from_data(&way.data);
             let taken = call.filter(|call| bpf::run(filter, &call.data(), &dialect) == way.ran);
             match taken {
@@ -80,7 +74,7 @@ fn edges_of<'a>(way: &'a Way, call: &'a Call) -> impl Iterator<Item = Call> + 'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_model::Action;
+    use atlas_model::{Abi, Action};
 
     #[test]
     fn every_way_that_a_call_can_take_is_taken_and_the_edges_are_there() {
@@ -94,7 +88,7 @@ mod tests {
             bpf::ret(Action::Errno(1)),
             bpf::ret(Action::Allow),
         ]);
-        let chosen = Chosen::of(&filter);
+        let chosen = Chosen::of(&filter, &Explored::of(&filter));
         assert_eq!((chosen.ways, chosen.out_of_reach, chosen.cut), (4, 1, false), "{chosen:?}");
         let tried = |abi, value| {
             chosen.calls.iter().any(|call| call.abi == abi && call.args == [0, 0, value, 0, 0, 0])
@@ -107,15 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reckoned_out_and_other_addresses_are_said() {
-        let sum = Filter(vec![
+    fn where_a_filter_looks_at_addresses_both_entries_are_tried() {
+        let filter = Filter(vec![
             bpf::ld(offset::IP_LOW),
-            bpf::alu(bpf::op::ADD, 4),
-            bpf::jeq(4, 0, 1),
+            bpf::jeq(atlas_model::experiment::layout::INT80_IP as u32, 0, 1),
             bpf::ret(Action::Errno(1)),
             bpf::ret(Action::Allow),
         ]);
-        let chosen = Chosen::of(&sum);
-        assert_eq!((chosen.ways, chosen.blind.len()), (1, 1), "{chosen:?}");
+        let chosen = Chosen::of(&filter, &Explored::of(&filter));
+        let abis: Vec<Abi> = chosen.calls.iter().map(|call| call.abi).collect();
+        assert_eq!((chosen.ways, chosen.out_of_reach), (2, 0), "{chosen:?}");
+        assert_eq!(abis, [Abi::I386, Abi::X86_64]);
     }
 }

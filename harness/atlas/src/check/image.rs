@@ -3,6 +3,8 @@
 use atlas_wire::program::MAX_IMAGE;
 use object::elf::{EM_X86_64, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 /// Why a file is no program that can be run in a guest.
@@ -12,8 +14,8 @@ pub enum NoProgram {
     #[error("cannot read {0}: {1}")]
     Read(String, std::io::Error),
     /// It does not fit.
-    #[error("{0} has {1} bytes, and guests have room for {MAX_IMAGE}: strip it")]
-    Large(String, u64),
+    #[error("{0} has more than {MAX_IMAGE} bytes, for which guests have no room: strip it")]
+    Large(String),
     /// It is none.
     #[error("{0} is no program: {1}. It has to be a statically linked ELF executable for x86-64")]
     Elf(String, String),
@@ -36,11 +38,12 @@ pub enum NoProgram {
 pub fn read(path: &Path) -> Result<Vec<u8>, NoProgram> {
     let file = path.display().to_string();
     let failed = |error| NoProgram::Read(file.clone(), error);
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > MAX_IMAGE {
-        return Err(NoProgram::Large(file, length));
+    let mut image = Vec::new();
+    // The length that a pipe or a device says it has means nothing.
+    File::open(path).map_err(failed)?.take(MAX_IMAGE + 1).read_to_end(&mut image).map_err(failed)?;
+    if image.len() as u64 > MAX_IMAGE {
+        return Err(NoProgram::Large(file));
     }
-    let image = std::fs::read(path).map_err(failed)?;
     match interpreter(&image) {
         Err(why) => Err(NoProgram::Elf(file, why)),
         Ok(Some(interpreter)) => Err(NoProgram::Dynamic { file, interpreter }),

@@ -32,8 +32,8 @@ pub fn of(
             "calls": order.chosen.calls.len(),
             "ways": order.chosen.ways,
             "out_of_reach": order.chosen.out_of_reach,
-            "blind": order.chosen.blind,
             "cut": order.chosen.cut,
+            "whole": map.explored.is_whole() && !order.chosen.cut,
         },
         "disagreement": means_its_policy.as_ref().err(),
         "well": means_its_policy.is_ok() && is_well(legs),
@@ -123,6 +123,7 @@ fn denied(denied: &Denied) -> Value {
         "call": made(&denied.made),
         "action": denied.action.to_string(),
         "decided_at": denied.decided_at,
+        "looked_at": denied.looked_at,
         "came": came(&denied.made.came),
         "count": denied.made.count,
     })

@@ -2,7 +2,9 @@
 
 use crate::guests::Guests;
 use crate::results::Jit;
+use atlas_model::abi::{SeccompData, offset, syscalls};
 use atlas_model::action::errno;
+use atlas_model::bpf::{Dialect, Free};
 use atlas_model::expect::{Expected, behind_from, is_for_probes};
 use atlas_model::observation::End;
 use atlas_model::sweep::Answer;
@@ -45,6 +47,8 @@ pub struct Denied {
     pub action: Action,
     /// The instruction that decided.
     pub decided_at: usize,
+    /// The arguments that the filter compared on its way there, ascending, from 0.
+    pub looked_at: Vec<usize>,
 }
 
 /// A call that came out otherwise than the model says.
@@ -65,8 +69,11 @@ pub struct Ran {
     pub well: bool,
     /// The calls that the filter denied, in their order.
     pub denied: Vec<Denied>,
-    /// The calls that came out otherwise than the model says.
+    /// The calls that came out otherwise than the model says. One that did not come back is none: its task may have
+    /// been ended by another, or by the clock.
     pub wrong: Vec<Wrong>,
+    /// Whether the program attached a filter of its own, from which on nothing is judged.
+    pub own_filter: bool,
     /// Everything that was seen.
     pub traced: Traced,
 }
@@ -130,15 +137,26 @@ impl Program {
             return Err(format!("the filter was refused with errno {errno}{name}"));
         }
         let (mut denied, mut wrong) = (Vec::new(), Vec::new());
+        let mut own_filter = false;
         for made in &traced.calls {
             let call = Call { abi: made.abi, nr: made.nr.into(), args: made.args };
             let ran = bpf::run(filter, &call.data_at(made.ip), &atlas_model::expect::dialect(traits));
             let action = Action::from_word(ran.word);
-            let exempt = is_for_probes(&call);
-            if exempt || lets_through(action, traits) {
+            own_filter |= attaches(made);
+            if is_for_probes(&call) {
                 continue;
             }
-            denied.push(Denied { made: made.clone(), action, decided_at: ran.decided_at });
+            if lets_through(action, traits) {
+                if !own_filter && matches!(made.came, Came::Trapped(_)) {
+                    wrong.push(Wrong { made: made.clone(), expected: "the filter lets it through".into() });
+                }
+                continue;
+            }
+            let looked_at = looked_at(filter, &call.data_at(made.ip));
+            denied.push(Denied { made: made.clone(), action, decided_at: ran.decided_at, looked_at });
+            if own_filter || made.came == Came::Never {
+                continue;
+            }
             let foreseen = behind_from(std::slice::from_ref(filter), &[(call, made.ip)], traits);
             let expected = foreseen.ok().and_then(|mut all| all.pop()).map(|foreseen| foreseen.answer);
             if let Some(expected) = expected.filter(|expected| !takes(expected, &made.came)) {
@@ -146,8 +164,27 @@ impl Program {
             }
         }
         let well = traced.end == Some(End::Exited(self.status));
-        Ok(Ran { end: traced.end, well, denied, wrong, traced })
+        Ok(Ran { end: traced.end, well, denied, wrong, own_filter, traced })
     }
+}
+
+/// The arguments that a filter compares on a call's way.
+fn looked_at(filter: &Filter, data: &SeccompData) -> Vec<usize> {
+    let found = bpf::ways(filter, data, Free::Arguments, &Dialect::default(), 1);
+    let compared = |at: u32| found.ways.iter().flat_map(|way| &way.tests).any(|test| test.at == at);
+    let index = |index: &u32| compared(offset::arg_low(*index)) || compared(offset::arg_high(*index));
+    (0..6).filter(index).map(|index| index as usize).collect()
+}
+
+/// Whether a call has put its task behind a filter, or into strict mode (prctl(2), seccomp(2)).
+fn attaches(made: &Made) -> bool {
+    const PR_SET_SECCOMP: u64 = 22;
+    let setting = match syscalls::name(made.abi, made.nr) {
+        Some("seccomp") => made.args[0] <= 1,
+        Some("prctl") => made.args[0] as u32 == PR_SET_SECCOMP as u32,
+        _ => false,
+    };
+    setting && matches!(made.came, Came::Back(0..))
 }
 
 fn lets_through(action: Action, traits: &Traits) -> bool {
@@ -158,7 +195,6 @@ fn lets_through(action: Action, traits: &Traits) -> bool {
 fn takes(expected: &Expected, came: &Came) -> bool {
     match (expected, came) {
         (Expected::Exactly(Answer::Value(value)), Came::Back(back)) => value == back,
-        (Expected::Exactly(Answer::Killed(_)), Came::Never) => true,
         // Where it was made from is the program's affair.
         (Expected::Exactly(Answer::Trap(trap)), Came::Trapped(seen)) => {
             (trap.errno, trap.syscall, trap.arch) == (seen.errno, seen.syscall, seen.arch)
@@ -239,16 +275,28 @@ mod tests {
         assert_eq!(denied, [(1, 2), (2, 4), (3, 6), (4, 8)]);
         for (call, expected) in [
             (made(1, Came::Back(-5000)), "it returns -4095"),
-            (made(1, Came::Never), "it returns -4095"),
             (made(2, trap(8)), "it is trapped with data 7"),
             (made(2, Came::Back(0)), "it is trapped with data 7"),
             (made(3, Came::Back(-1)), "it ends in signal 31"),
             (made(4, Came::Back(0)), "it returns -38"),
+            (made(9, trap(1)), "the filter lets it through"),
         ] {
             let wrong = judged(vec![call]).wrong;
             assert_eq!(wrong.len(), 1, "{expected}");
             assert_eq!(wrong[0].expected, expected);
         }
+    }
+
+    #[test]
+    fn what_may_have_other_reasons_is_not_judged() {
+        // Ended by another task, or by the clock.
+        assert_eq!(judged(vec![made(1, Came::Never), made(2, Came::Never)]).wrong, []);
+        // A filter of the program's own is stricter, and then so are the answers.
+        let attach = Made { args: [1, 0, 0x7fff_0000, 0, 0, 0], ..made(317, Came::Back(0)) };
+        let behind = judged(vec![attach.clone(), made(1, Came::Back(-13)), made(9, trap(1))]);
+        assert!(behind.own_filter && behind.wrong.is_empty() && behind.denied.len() == 1);
+        let failed = Made { came: Came::Back(-22), ..attach };
+        assert_eq!(judged(vec![failed, made(1, Came::Back(-13))]).wrong.len(), 1);
     }
 
     #[test]

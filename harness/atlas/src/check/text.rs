@@ -12,7 +12,7 @@ use atlas_cases::Subject as Probed;
 use atlas_model::Call;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
-use atlas_wire::Came;
+use atlas_wire::{Came, Made};
 
 /// How much of a program's output is told where it did not end well: lines, and characters of each.
 const OUTPUT: (usize, usize) = (12, 160);
@@ -52,9 +52,15 @@ fn end(ran: &Result<Ran, String>) -> String {
         Some(End::Exited(status)) => format!("exit status {status}"),
         Some(End::Signaled { signal, .. }) => format!("killed by signal {signal}{}", last(ran)),
         Some(End::NeverMade) => format!("never began{}", last(ran)),
-        None => "not over in time".into(),
+        None => format!("not over in time{}", open(ran)),
         Some(other) => other.to_text(),
     }
+}
+
+/// The last call that did not come back.
+fn open(ran: &Ran) -> String {
+    let open = ran.traced.calls.iter().rev().find(|made| made.came == Came::Never);
+    open.map(|made| format!(", in {}", of(made).to_text())).unwrap_or_default()
 }
 
 /// The denied call that a program ended in.
@@ -66,14 +72,29 @@ fn last(ran: &Ran) -> String {
 }
 
 fn call(denied: &Denied) -> Call {
-    Call { abi: denied.made.abi, nr: denied.made.nr.into(), args: denied.made.args }
+    of(&denied.made)
+}
+
+fn of(made: &Made) -> Call {
+    Call { abi: made.abi, nr: made.nr.into(), args: made.args }
+}
+
+/// What came of a call, for people.
+fn came(came: &Came) -> String {
+    match came {
+        Came::Back(value) => format!("it returned {value}"),
+        Came::Never => "it did not come back".into(),
+        Came::Trapped(sigsys) => format!("it was trapped with data {}", sigsys.errno),
+    }
 }
 
 /// All of it.
 #[must_use]
 pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> String {
-    let mut text =
-        paper::head(subject) + &asked(&order.chosen) + "\n" + &table(legs, order.program.is_some());
+    let mut text = paper::head(subject)
+        + &asked(&order.chosen, map.explored.is_whole())
+        + "\n"
+        + &table(legs, order.program.is_some());
     for (leg, (sweep, seen)) in legs.iter().flat_map(|leg| seen(leg).map(move |seen| (leg, seen))) {
         debug_assert_eq!(leg.kernel, sweep.kernel);
         text.push_str(&swept::differences(sweep, seen));
@@ -98,8 +119,8 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// What was asked, and what that covers.
-fn asked(chosen: &Chosen) -> String {
-    let Chosen { calls, ways, out_of_reach, blind, cut } = chosen;
+fn asked(chosen: &Chosen, whole: bool) -> String {
+    let Chosen { calls, ways, out_of_reach, cut } = chosen;
     let mut said = format!(
         "{COUNT} numbers and {} chosen calls, one at least for each of {ways} ways through it",
         calls.len()
@@ -110,11 +131,8 @@ fn asked(chosen: &Chosen) -> String {
     if *cut {
         said.push_str("; there are more, which were not tried");
     }
-    if !blind.is_empty() {
-        said.push_str(&format!(
-            "; there may be more behind {} instructions that compare what is reckoned out",
-            blind.len()
-        ));
+    if !whole {
+        said.push_str("; there may be more ways, see below");
     }
     wrapped("", &words(&said))
 }
@@ -167,16 +185,26 @@ fn program(legs: &[Leg]) -> String {
     let mut text = denied(&ran);
     for (leg, ran) in &ran {
         for wrong in &ran.wrong {
-            let made = Call { abi: wrong.made.abi, nr: wrong.made.nr.into(), args: wrong.made.args };
             text.push_str(&format!(
-                "\n{} {}: {} of the program\n  expected {}\n  observed {:?}\n",
+                "\n{} {}: {} of the program\n  expected: {}\n  observed: {}\n",
                 leg.kernel,
                 leg.jit.name(),
-                made.to_text(),
+                of(&wrong.made).to_text(),
                 wrong.expected,
-                wrong.made.came
+                came(&wrong.made.came)
             ));
         }
+    }
+    let left_out: u64 = ran.iter().map(|(_, ran)| ran.traced.left_out).max().unwrap_or(0);
+    if left_out > 0 {
+        text.push_str(&format!(
+            "  of calls that came out alike {left_out} more were made, and are not kept one by one\n"
+        ));
+    }
+    if ran.iter().any(|(_, ran)| ran.own_filter) {
+        text.push_str(
+            "  the program attached a filter of its own: what it calls from then on is not judged\n",
+        );
     }
     if ran.iter().any(|(_, ran)| ran.end == Some(End::NeverMade)) {
         text.push_str(
@@ -187,14 +215,22 @@ fn program(legs: &[Leg]) -> String {
     text + &output(&ran)
 }
 
+/// Whether two denied calls are the same to the filter: it looked at the same arguments, and they were the same.
+fn alike(one: &Denied, other: &Denied) -> bool {
+    let key = |it: &Denied| {
+        let args: Vec<u64> = it.looked_at.iter().map(|&index| it.made.args[index]).collect();
+        (it.made.abi, it.made.nr, it.action, it.decided_at, it.looked_at.clone(), args)
+    };
+    key(one) == key(other)
+}
+
 /// Each call that was denied, once, with the kernels where it was.
 fn denied(ran: &[(&Leg, &Ran)]) -> String {
     let mut told: Vec<(&Denied, Vec<(&str, Jit)>)> = Vec::new();
-    let key = |it: &Denied| (it.made.abi, it.made.nr, it.action, it.decided_at);
     for (leg, ran) in ran {
         let of_leg = (leg.kernel.as_str(), leg.jit);
         for one in &ran.denied {
-            match told.iter_mut().find(|(other, _)| key(other) == key(one)) {
+            match told.iter_mut().find(|(other, _)| alike(other, one)) {
                 Some((_, legs)) if legs.last() == Some(&of_leg) => {}
                 Some((_, legs)) => legs.push(of_leg),
                 None => told.push((one, vec![of_leg])),
@@ -207,7 +243,10 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
     }
     for (one, on) in told {
         let Denied { action, decided_at, .. } = one;
-        text.push_str(&format!("  {}: {action} by instruction {decided_at:04}\n", call(one).to_text()));
+        let looked_at: Vec<String> = one.looked_at.iter().map(|index| format!("args[{index}]")).collect();
+        let by =
+            if looked_at.is_empty() { String::new() } else { format!(", for {}", looked_at.join(" and ")) };
+        text.push_str(&format!("  {}: {action} by instruction {decided_at:04}{by}\n", call(one).to_text()));
         if on.len() < ran.len() {
             text.push_str(&wrapped("      on ", &swept::kernels(&on)));
         }

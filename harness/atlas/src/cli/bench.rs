@@ -10,6 +10,7 @@ use crate::bench::item::Item;
 use crate::bench::results::Bench;
 use crate::bench::run::{Plan, Step, run};
 use crate::bench::{against, document, page, table, user};
+use crate::cli::out::{say, sayln};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
 use files::{read, stored, write};
@@ -107,7 +108,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let items = items(args, &sources)?;
     if args.list {
         for item in &items {
-            anstream::println!("{}", item.name);
+            sayln!("{}", item.name);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -151,7 +152,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         write(path, &filled)?;
     }
     if [&args.json, &args.spreads, &args.html, &args.document].iter().all(|path| path.is_none()) {
-        anstream::print!("{}", table::table(&bench));
+        say!("{}", table::table(&bench));
     }
     if let Some(advice) = advice {
         anstream::eprint!("{advice}");

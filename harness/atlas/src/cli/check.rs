@@ -8,6 +8,7 @@ use crate::check::chosen::Chosen;
 use crate::check::image;
 use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, on_kernel, text};
+use crate::cli::out::{say, sayln};
 use crate::explain::Subject;
 use crate::source;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ Asked for are every number of every ABI and, for each way through the filter, a 
 none is carried out. The program runs as root in an empty guest: link it with -static.
 
 Exit status: 0 every kernel does what the model says and the program ends as it is to, 1 one does
-not, 2 usage or environment.";
+not or could not be asked, 2 usage or environment.";
 
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
@@ -73,7 +74,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     for note in &subject.notes {
         eprintln!("{}: {note}", subject.name);
     }
-    let chosen = Chosen::of(&subject.filter);
+    // Before Ctrl-C is taken: it may take a second.
+    let map = subject.map();
+    let chosen = Chosen::of(&subject.filter, &map.explored);
     let faithful = means_its_policy(&subject, &chosen.calls);
     let program =
         args.program.split_first().map(|(path, arguments)| program(args, path, arguments)).transpose()?;
@@ -89,12 +92,11 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     if stop.load(SeqCst) {
         return Ok(ExitCode::from(ENVIRONMENT));
     }
-    let map = subject.map();
     if args.json {
         let json = json::of(&subject, &map, &order, &legs, &faithful);
-        anstream::println!("{}", serde_json::to_string_pretty(&json)?);
+        sayln!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        anstream::print!("{}", text::render(&subject, &map, &order, &legs));
+        say!("{}", text::render(&subject, &map, &order, &legs));
     }
     if let Err(disagreement) = &faithful {
         eprintln!("the filter is not what the policy means:\n{disagreement}");

@@ -1,6 +1,7 @@
 //! `atlas diff`.
 
 use super::{DEVIATES, Failure};
+use crate::cli::out::{say, sayln};
 use crate::diff::{Diff, Row, VerdictChange, diff, only};
 use crate::read::read;
 use crate::results::Report;
@@ -44,9 +45,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     };
     let found = diff(&a, &b);
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&found)?);
+        sayln!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        anstream::print!("{}", text(&found));
+        say!("{}", text(&found));
     }
     Ok(if found.same() { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
 }

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::compiler::CompilerChoice;
+use crate::cli::out::{say, sayln};
 use crate::explain::call::Asked;
 use crate::explain::{Explained, Subject, text};
 use crate::source;
@@ -59,22 +60,22 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("{}: {note}", subject.name);
     }
     if args.disassemble {
-        anstream::print!("{}", bpf::disassemble(&subject.filter));
+        say!("{}", bpf::disassemble(&subject.filter));
         return Ok(ExitCode::SUCCESS);
     }
     let explained: Vec<Explained> = args.calls.iter().map(|asked| subject.explain(asked)).collect();
     let map = explained.is_empty().then(|| subject.map());
     if args.json {
         let json = text::to_json(&subject, &explained, map.as_ref());
-        anstream::println!("{}", serde_json::to_string_pretty(&json)?);
+        sayln!("{}", serde_json::to_string_pretty(&json)?);
         return Ok(ExitCode::SUCCESS);
     }
-    anstream::print!("{}", text::head(&subject));
+    say!("{}", text::head(&subject));
     for explained in &explained {
-        anstream::print!("\n{}", text::call(&subject, explained));
+        say!("\n{}", text::call(&subject, explained));
     }
     if let Some(map) = map {
-        anstream::print!("{}", text::whole(&subject, &map));
+        say!("{}", text::whole(&subject, &map));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use super::run::{AccelChoice, default_jobs, guests, kernels};
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
+use crate::cli::out::sayln;
 use crate::fuzz::{self, Budget, Event, Finding, Plan, Reach, Tally};
 use crate::plan::JitChoice;
 use atlas_properties::Property;
@@ -81,7 +82,7 @@ environment, or interrupted.";
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if args.list {
         for property in atlas_properties::all() {
-            anstream::println!("{:12} {}", property.name, property.about);
+            sayln!("{:12} {}", property.name, property.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -277,14 +278,14 @@ impl Summary {
             let summary = json!({ "format": 1, "seed": plan.seed, "first": plan.first, "complete": !stopped,
                 "kernels": kernels, "problems": self.problems, "found": found,
                 "opcodes": reach.opcodes, "actions": reach.actions });
-            anstream::println!("{summary:#}");
+            sayln!("{summary:#}");
             return;
         }
         for problem in &self.problems {
-            anstream::println!("{problem}");
+            sayln!("{problem}");
         }
         let properties: Vec<&str> = plan.properties.iter().map(|property| property.name).collect();
-        anstream::println!(
+        sayln!(
             "{}{experiments} experiments on {} kernels in {:.0} s; properties: {}; {} of {} opcodes and {} of {} actions reached; {} found{}",
             if stopped { "interrupted after " } else { "" },
             self.done.len(),

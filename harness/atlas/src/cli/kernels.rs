@@ -3,6 +3,7 @@
 mod warm;
 
 use super::{DEVIATES, Failure, interrupt};
+use crate::cli::out::sayln;
 use crate::guests::Guests;
 use crate::results::{ProbeResult, Timeline};
 use crate::run::{FirstGuest, first_guest};
@@ -98,7 +99,7 @@ pub(super) fn main(command: Command) -> Result<ExitCode, Failure> {
         Command::Add { file, name } => add(&store, &file, name.as_deref()),
         Command::Remove { name } => {
             let removed = store.remove(&name)?;
-            anstream::println!("removed {} ({})", removed.name, removed.release);
+            sayln!("removed {} ({})", removed.name, removed.release);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -107,7 +108,7 @@ pub(super) fn main(command: Command) -> Result<ExitCode, Failure> {
 fn list(store: &Store, json: bool) -> Result<ExitCode, Failure> {
     let kernels = store.list()?;
     if json {
-        anstream::println!("{}", serde_json::to_string_pretty(&kernels)?);
+        sayln!("{}", serde_json::to_string_pretty(&kernels)?);
         return Ok(ExitCode::SUCCESS);
     }
     if kernels.is_empty() {
@@ -115,7 +116,7 @@ fn list(store: &Store, json: bool) -> Result<ExitCode, Failure> {
     }
     for kernel in &kernels {
         let verified = if store.verify(kernel).is_ok() { "verified" } else { "CHANGED ON DISK" };
-        anstream::println!("{}, {verified}", row(kernel));
+        sayln!("{}, {verified}", row(kernel));
     }
     warm::list(store)?;
     Ok(ExitCode::SUCCESS)
@@ -147,7 +148,7 @@ fn verify(store: &Store) -> Result<ExitCode, Failure> {
     let mut status = ExitCode::SUCCESS;
     for kernel in store.list()? {
         match store.verify(&kernel) {
-            Ok(()) => anstream::println!("{:8} {} as recorded", kernel.name, &kernel.sha256[..16]),
+            Ok(()) => sayln!("{:8} {} as recorded", kernel.name, &kernel.sha256[..16]),
             Err(error) => {
                 eprintln!("atlas: {error}");
                 status = ExitCode::from(DEVIATES);
@@ -167,7 +168,7 @@ fn add(store: &Store, file: &std::path::Path, name: Option<&str>) -> Result<Exit
     match proof {
         Proof::Failed { reason } => Err(Box::new(Error::NotProven { name: stored.name, reason })),
         proof => {
-            anstream::println!("{}", row(&Stored { proof, ..stored }));
+            sayln!("{}", row(&Stored { proof, ..stored }));
             Ok(ExitCode::SUCCESS)
         }
     }

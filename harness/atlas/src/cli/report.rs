@@ -1,6 +1,7 @@
 //! `atlas report`.
 
 use super::Failure;
+use crate::cli::out::say;
 use crate::merge::{Leg, merge};
 use crate::report::{Format, Renderer as _, TerminalTimeline, render};
 use crate::results::Report;
@@ -71,9 +72,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let mut wanted =
         outputs.into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format))).peekable();
     if args.timeline {
-        anstream::print!("{}", TerminalTimeline { color: true }.render(&report)?);
+        say!("{}", TerminalTimeline { color: true }.render(&report)?);
     } else if wanted.peek().is_none() {
-        anstream::print!("{}", render(&report, Format::Terminal)?);
+        say!("{}", render(&report, Format::Terminal)?);
     }
     for (path, format) in wanted {
         write(path, &render(&report, format)?)?;

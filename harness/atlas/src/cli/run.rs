@@ -2,6 +2,7 @@
 
 use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
+use crate::cli::out::{say, sayln};
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
 use crate::guests::Guests;
@@ -138,7 +139,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     };
     if args.list {
         for case in &cases {
-            anstream::println!("{:44} {}", case.name, case.about);
+            sayln!("{:44} {}", case.name, case.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -187,10 +188,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     let kept = writer.finish();
     match args.json.as_deref() {
-        Some(path) if path == Path::new("-") => anstream::print!("{}", render(&report, Format::Json)?),
+        Some(path) if path == Path::new("-") => say!("{}", render(&report, Format::Json)?),
         Some(path) => std::fs::write(path, render(&report, Format::Json)?)
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
-        None => anstream::print!("{}", render(&report, Format::Terminal)?),
+        None => say!("{}", render(&report, Format::Terminal)?),
     }
     kept?;
     Ok(status)

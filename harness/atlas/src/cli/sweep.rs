@@ -4,6 +4,7 @@ use super::compiler::CompilerChoice;
 use super::each::on_each;
 use super::place::{Place, Ready};
 use super::{DEVIATES, ENVIRONMENT, Failure};
+use crate::cli::out::{say, sayln};
 use crate::source;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
@@ -97,9 +98,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(ENVIRONMENT));
     }
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&text::to_json(&legs))?);
+        sayln!("{}", serde_json::to_string_pretty(&text::to_json(&legs))?);
     } else {
-        anstream::print!("{}", text::render(&legs));
+        say!("{}", text::render(&legs));
     }
     Ok(if legs.iter().all(Leg::agrees) { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
 }

@@ -59,12 +59,17 @@ fn also(name: &str) -> String {
     }
 }
 
-/// A number in decimal, or in hexadecimal with 0x.
+/// A number in decimal, which may be negative, or in hexadecimal with 0x.
 #[must_use]
 pub fn parse_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+        // The parser would take a sign.
+        Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {
+            u64::from_str_radix(digits, 16).ok()
+        }
+        None if text.starts_with('-') => text.parse::<i64>().ok().map(|value| value as u64),
+        None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
     }
 }
 
@@ -134,6 +139,7 @@ mod tests {
         assert_eq!("i386:0x40000005".parse(), asked(Abi::I386, 0x4000_0005, None));
         assert_eq!("1023()".parse(), asked(Abi::X86_64, 1023, Some([0; 6])));
         assert_eq!("0xffffffff".parse(), asked(Abi::X86_64, u32::MAX, None));
+        assert_eq!("openat(-100)".parse(), asked(Abi::X86_64, 257, Some([u64::MAX - 99, 0, 0, 0, 0, 0])));
         assert_eq!("write(1, 0x10)".parse(), asked(Abi::X86_64, 1, Some([1, 16, 0, 0, 0, 0])));
     }
 
@@ -148,6 +154,7 @@ mod tests {
             "0x40000001 is no number of x86-64: those of x32 are 0x40000000 and up"
         );
         assert_eq!(said("read(1"), "`read(1` has an opening parenthesis and does not end with a closing one");
+        assert_eq!(said("read(0x+5)"), "`0x+5` is no argument: decimal, or hexadecimal with 0x");
         assert_eq!(said("read(x)"), "`x` is no argument: decimal, or hexadecimal with 0x");
         assert_eq!(said("read(1,2,3,4,5,6,7)"), "a call has 6 arguments, and 7 are given");
         assert_eq!(said("99999999999"), "x86-64 has no call `99999999999`");

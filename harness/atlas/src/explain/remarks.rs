@@ -6,7 +6,9 @@ use crate::numbers::ranges;
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::action::errno;
 use atlas_model::bpf::{self, Dialect, Way};
+use atlas_model::experiment::layout;
 use atlas_model::{Abi, Action, Call};
+use std::collections::BTreeSet;
 
 /// A number that no kernel has given to a call yet.
 const NOBODYS: u32 = 1023;
@@ -19,7 +21,7 @@ const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
 #[must_use]
 pub fn of(subject: &Subject, map: &Map) -> Vec<String> {
     let all = [unknown_number(map), tried_first(map), socketcall(map)];
-    all.into_iter().flatten().chain(upper_bits(subject, map)).chain(unreached(subject)).collect()
+    all.into_iter().flatten().chain(upper_bits(subject, map)).chain(reach(subject, map)).collect()
 }
 
 fn unknown_number(map: &Map) -> Option<String> {
@@ -67,7 +69,7 @@ fn socketcall(map: &Map) -> Option<String> {
 /// "Caveats"; CVE-2019-7303). i386 calls have no such bits.
 fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
     let native = map.by_arguments.iter().filter(|(abi, _)| *abi != Abi::I386);
-    let passed: Vec<String> = native.filter_map(|&(abi, nr)| passed(subject, abi, nr)).collect();
+    let passed: Vec<String> = native.filter_map(|&(abi, nr)| passed(subject, map, abi, nr)).collect();
     if passed.is_empty() {
         return None;
     }
@@ -79,13 +81,14 @@ fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
 }
 
 /// A call that is let through, and is denied without a bit above 31.
-fn passed(subject: &Subject, abi: Abi, nr: u32) -> Option<String> {
-    let explained = subject.explain(&Asked { abi, nr, args: None });
+fn passed(subject: &Subject, map: &Map, abi: Abi, nr: u32) -> Option<String> {
+    let asked = Asked { abi, nr, args: None };
     let denies = |way: &&Way| !lets_through(way.ran.word);
-    explained.ways.iter().filter(denies).find_map(|way| {
+    map.ways(&asked).filter(denies).find_map(|way| {
         (0..6_u32).find_map(|index| {
             let looked_at = |test: &bpf::Test| test.at == offset::arg_low(index);
-            let mut data = way.data;
+            // One way may be for many numbers.
+            let mut data = Call { args: way.data.args, ..asked.call() }.data();
             let arg = &mut data.args[index as usize];
             // A value that has such bits already is none of an int's.
             if !way.tests.iter().any(looked_at) || *arg >> 32 != 0 {
@@ -98,15 +101,54 @@ fn passed(subject: &Subject, abi: Abi, nr: u32) -> Option<String> {
     })
 }
 
-fn unreached(subject: &Subject) -> Option<String> {
-    let Some(unreached) = subject.unreached() else {
-        return Some("Whether some call gets to every instruction could not be told.".into());
-    };
-    let at: Vec<u32> = unreached.into_iter().map(|at| at as u32).collect();
+/// The instructions that no call gets to; `None` where that cannot be told.
+pub(super) fn unreached(subject: &Subject, map: &Map) -> Option<Vec<usize>> {
+    let reached = || map.explored.ways.iter().flat_map(|way| way.steps.iter().copied());
+    map.explored.is_whole().then(|| {
+        let reached: BTreeSet<usize> = reached().collect();
+        (0..subject.filter.len()).filter(|at| !reached.contains(at)).collect()
+    })
+}
+
+/// The instructions that no call gets to; or, where that cannot be told, what else there may be.
+fn reach(subject: &Subject, map: &Map) -> Vec<String> {
+    let explored = &map.explored;
+    if let Some(unreached) = unreached(subject, map) {
+        let places = places(unreached);
+        return if places.is_empty() {
+            vec![]
+        } else {
+            vec![format!("No call gets to the instructions {places}.")]
+        };
+    }
+    let mut said = Vec::new();
+    if explored.cut {
+        said.push("There are more ways through it than were gone over, so this may not be all.".into());
+    }
+    if !explored.blind.is_empty() {
+        said.push(format!(
+            "What is reckoned out is compared or returned at {}, so that a call may come to more than is told.",
+            places(explored.blind.iter().copied())
+        ));
+    }
+    if !explored.looks_at_ip.is_empty() {
+        said.push(format!(
+            "It looks at the instruction pointer at {}; what is told is for the address that atlas makes its own \
+             calls from ({:#x}, by int 0x80 {:#x}).",
+            places(explored.looks_at_ip.iter().copied()),
+            layout::SYSCALL_IP,
+            layout::INT80_IP
+        ));
+    }
+    said
+}
+
+/// Instructions as they are written down, runs of them by first and last.
+fn places(at: impl IntoIterator<Item = usize>) -> String {
+    let at: Vec<u32> = at.into_iter().map(|at| at as u32).collect();
     let span =
         |(first, last)| if first == last { format!("{first:04}") } else { format!("{first:04}-{last:04}") };
-    let spans: Vec<String> = ranges(&at).into_iter().map(span).collect();
-    (!spans.is_empty()).then(|| format!("No call gets to the instructions {}.", spans.join(", ")))
+    ranges(&at).into_iter().map(span).collect::<Vec<_>>().join(", ")
 }
 
 fn lets_through(word: u32) -> bool {
@@ -159,6 +201,18 @@ mod tests {
         assert!(both(socket("EQ", 1, "")).contains("socketcall (102) is let through"));
         assert!(!both(allow("socket")).contains("socketcall"));
         assert!(!profiled(&socket("EQ", 1, "")).contains("socketcall"));
+    }
+
+    #[test]
+    fn what_no_call_gets_to_is_told_or_why_not() {
+        let list = |insns: &[bpf::Insn]| remarks(Filter(insns.to_vec()));
+        let allow = bpf::ret(Action::Allow);
+        assert!(list(&[allow, allow, allow]).contains("No call gets to the instructions 0001-0002."));
+        let ip = list(&[bpf::ld(offset::IP_LOW), bpf::jeq(1, 0, 1), bpf::ret(Action::Errno(1)), allow]);
+        assert!(ip.contains("It looks at the instruction pointer at 0000;"), "{ip}");
+        let sum =
+            list(&[bpf::ld(0), bpf::alu(bpf::op::ADD, 1), bpf::jeq(1, 0, 1), bpf::ret(Action::Log), allow]);
+        assert!(sum.contains("compared or returned at 0002, so that"), "{sum}");
     }
 
     #[test]

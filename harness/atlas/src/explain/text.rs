@@ -9,6 +9,8 @@ use atlas_model::policy::Rule;
 use atlas_model::{Abi, Action};
 use serde_json::{Value, json};
 
+/// How many ways of a call are told.
+const MOST_TOLD: usize = 40;
 /// Comparisons that lead to the next instruction are left out where there are more in a row.
 const IN_A_ROW: usize = 6;
 /// What a filter is, in a line.
@@ -34,7 +36,7 @@ pub fn call(subject: &Subject, explained: &Explained) -> String {
     };
     match explained.ways.as_slice() {
         [way] => text.push_str(&steps(subject, way)),
-        ways => ways.iter().for_each(|way| text.push_str(&branch(way))),
+        _ => text.push_str(&branches(explained, branch)),
     }
     if let (Some(index), Some(policy)) = (explained.rule, &subject.policy) {
         text.push_str(&format!("  by rule {index} of the policy{}\n", conditions(&policy.rules[index])));
@@ -51,10 +53,25 @@ pub fn call(subject: &Subject, explained: &Explained) -> String {
     text
 }
 
+/// The ways of a call, as many as somebody may read.
+fn branches(explained: &Explained, line: fn(&Way) -> String) -> String {
+    let mut ways: Vec<&Way> = explained.ways.iter().collect();
+    if ways.len() > MOST_TOLD {
+        // What most of them come to can be guessed.
+        let alike = |way: &Way| explained.ways.iter().filter(|other| other.ran.word == way.ran.word).count();
+        ways.sort_by_cached_key(|way| alike(way));
+    }
+    let told = ways.into_iter().take(MOST_TOLD).map(line).collect::<String>();
+    match explained.ways.len().checked_sub(MOST_TOLD) {
+        None | Some(0) => told,
+        Some(more) => format!("{told}  and {more} more ways\n"),
+    }
+}
+
 fn doubts(explained: &Explained) -> String {
     let mut text = String::new();
     if explained.cut {
-        text.push_str("  and there are more ways\n");
+        text.push_str("  there are more ways than were gone over\n");
     }
     if !explained.blind.is_empty() {
         let at: Vec<String> = explained.blind.iter().map(|at| format!("{at:04}")).collect();
@@ -165,8 +182,8 @@ fn row(given: &[u32], count: usize) -> String {
 fn by_arguments(subject: &Subject, map: &Map) -> String {
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
     for &(abi, nr) in &map.by_arguments {
-        let explained = subject.explain(&super::call::Asked { abi, nr, args: None });
-        let said = explained.ways.iter().map(branch_alone).collect::<String>() + &doubts(&explained);
+        let explained = map.explain(subject, &super::call::Asked { abi, nr, args: None });
+        let said = branches(&explained, branch_alone) + &doubts(&explained);
         let name = call_text(&explained.asked.call());
         match told.iter_mut().find(|(known, _)| *known == said) {
             Some((_, names)) => names.push(name),
@@ -214,7 +231,11 @@ pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) ->
         }))
             })
             .collect();
-        object["unreached"] = json!(subject.unreached());
+        object["unreached"] = json!(remarks::unreached(subject, map));
+        object["whole"] = json!(map.explored.is_whole());
+        object["cut"] = json!(map.explored.cut);
+        object["blind"] = json!(map.explored.blind);
+        object["looks_at_ip"] = json!(map.explored.looks_at_ip);
         object["remarks"] = json!(remarks::of(subject, map));
     }
     object

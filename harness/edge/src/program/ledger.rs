@@ -1,7 +1,8 @@
 //! What a program's calls came to, in bounded room.
 
-use atlas_model::Abi;
+use atlas_model::bpf::{self, Dialect};
 use atlas_model::observation::Sigsys;
+use atlas_model::{Abi, Call, Filter};
 use atlas_wire::program::{MAX_CALLS, MAX_EXAMPLES};
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
@@ -42,23 +43,51 @@ impl Class {
     }
 }
 
+/// How many of the entries may be of calls that the filter lets through: the others are what is asked about.
+const MAX_ALLOWED: usize = MAX_CALLS / 2;
+
 /// All calls so far: of each group the first examples, and of each example how often it occurred.
+///
+/// A group is of calls of one ABI and number that came to the same and on which one instruction of the filter
+/// decides, so that no denied call is lost among others that failed alike. Nothing is judged by that.
 #[derive(Default)]
 pub(super) struct Ledger {
+    filter: Option<Filter>,
+    allowed: usize,
     /// Each with the number of the call that it was made for.
     entries: Vec<(u64, Made)>,
     /// The entries of each group.
-    groups: BTreeMap<(Abi, u32, Class), Vec<usize>>,
+    groups: BTreeMap<Group, Vec<usize>>,
     left_out: u64,
 }
 
+/// ABI, number, what it came to, and the deciding instruction.
+type Group = (Abi, u32, Class, Option<usize>);
+
 impl Ledger {
+    /// A ledger of calls behind a filter.
+    pub(super) fn behind(filter: Option<Filter>) -> Self {
+        Self { filter, ..Self::default() }
+    }
+
+    /// The instruction that decides about a call, and whether it lets it through.
+    fn decision(&self, begun: &Begun) -> (Option<usize>, bool) {
+        let Some(filter) = &self.filter else { return (None, true) };
+        let call = Call { abi: begun.abi, nr: begun.nr.into(), args: begun.args };
+        let ran = bpf::run(filter, &call.data_at(begun.ip), &Dialect::default());
+        (Some(ran.decided_at), ran.word == atlas_model::Action::Allow.word())
+    }
+
     /// Takes a call that is over.
     pub(super) fn note(&mut self, begun: &Begun, came: Came) {
-        let group = self.groups.entry((begun.abi, begun.nr, Class::of(&came))).or_default();
+        let (decided_at, allowed) = self.decision(begun);
+        let key = (begun.abi, begun.nr, Class::of(&came), decided_at);
+        let room = self.entries.len() < MAX_CALLS && !(allowed && self.allowed >= MAX_ALLOWED);
+        let group = self.groups.entry(key).or_default();
         if let Some(&same) = group.iter().find(|&&entry| self.entries[entry].1.args == begun.args) {
             self.entries[same].1.count += 1;
-        } else if group.len() < MAX_EXAMPLES && self.entries.len() < MAX_CALLS {
+        } else if group.len() < MAX_EXAMPLES && room {
+            self.allowed += usize::from(allowed);
             group.push(self.entries.len());
             let Begun { at, task, abi, nr, args, ip } = *begun;
             self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, task }));
@@ -66,7 +95,7 @@ impl Ledger {
             self.left_out += 1;
             if group.is_empty() {
                 // A program may ask for as many numbers as there are; each would leave a group behind.
-                self.groups.remove(&(begun.abi, begun.nr, Class::of(&came)));
+                self.groups.remove(&key);
             }
         }
     }
@@ -81,6 +110,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atlas_model::Action;
+    use atlas_model::abi::offset;
 
     fn begun(at: u64, nr: u32, first: u64) -> Begun {
         Begun { at, task: 0, abi: Abi::X86_64, nr, args: [first, 0, 0, 0, 0, 0], ip: at }
@@ -139,9 +170,34 @@ mod tests {
         for at in 0..MAX_CALLS as u64 + 5 {
             ledger.note(&begun(at, at as u32, 0), Came::Back(0));
         }
-        assert_eq!(ledger.groups.len(), MAX_CALLS);
+        assert_eq!(ledger.groups.len(), MAX_ALLOWED);
         let (calls, left_out) = ledger.close();
-        assert_eq!((calls.len(), left_out), (MAX_CALLS, 5));
+        assert_eq!((calls.len(), left_out as usize), (MAX_ALLOWED, MAX_CALLS - MAX_ALLOWED + 5));
+    }
+
+    #[test]
+    fn what_the_filter_denies_is_not_lost_among_what_it_does_not() {
+        let denies = |first: u32| {
+            vec![
+                bpf::ld(offset::arg_low(0)),
+                bpf::jeq(first, 0, 1),
+                bpf::ret(Action::Errno(9)),
+                bpf::ret(Action::Allow),
+            ]
+        };
+        let mut ledger = Ledger::behind(Some(Filter(denies(77))));
+        let most = MAX_CALLS as u64;
+        // Of a group, and of all.
+        for at in 0..70 {
+            ledger.note(&begun(at, 3, at), Came::Back(-9));
+        }
+        for at in 0..most {
+            ledger.note(&begun(100 + at, at as u32 + 10, 0), Came::Back(0));
+        }
+        ledger.note(&begun(most * 2, 3, 77), Came::Back(-9));
+        let (calls, _) = ledger.close();
+        let last = calls.last().unwrap();
+        assert_eq!((last.nr, last.args[0], last.count), (3, 77, 1));
     }
 
     #[test]

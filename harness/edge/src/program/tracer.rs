@@ -4,6 +4,7 @@ use super::child::Gate;
 use super::ledger::{Begun, Ledger, SYS_SECCOMP};
 use super::ptrace::{self, Stop};
 use crate::sys;
+use atlas_model::Filter;
 use atlas_model::observation::{End, Sigsys};
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ impl Tracer {
     ///
     /// # Errors
     /// A sentence, where it cannot be followed.
-    pub(super) fn seize(first: i32, gate: &'static Gate) -> Result<Self, String> {
+    pub(super) fn seize(first: i32, gate: &'static Gate, filter: Option<Filter>) -> Result<Self, String> {
         let ask = || {
             ptrace::seize(first)?;
             // Stops at calls begin with a stop.
@@ -71,7 +72,7 @@ impl Tracer {
             Err(errno) => return Err(format!("the program could not be traced: errno {}", -errno)),
         }
         let tasks = BTreeMap::from([(first, Task { number: 0, open: None })]);
-        let ledger = Ledger::default();
+        let ledger = Ledger::behind(filter);
         Ok(Self { first, gate, tasks, seen: 1, begun: 0, ledger, executed: false, end: None })
     }
 

@@ -51,9 +51,10 @@ pub struct Way {
 pub struct Ways {
     /// The ways, in the order of the instructions they go over.
     pub ways: Vec<Way>,
-    /// Comparisons that could not be turned round on some way, for they are of something that has been
-    /// reckoned with, or no word was found that does it. More ways may lie behind them; where there are
-    /// none of these and nothing was cut, every call takes one of the ways.
+    /// Instructions behind which there may be more than was found: comparisons that could not be turned round
+    /// on some way, for they are of something that has been reckoned with, or no word was found that does
+    /// it; and returns of what is not constant. Where there are none of these and nothing was cut, every
+    /// call takes one of the ways and gets its word.
     pub blind: BTreeSet<usize>,
     /// Whether there are more ways than were asked for, or than can be gone over.
     pub cut: bool,
@@ -243,6 +244,14 @@ mod tests {
         ];
         let found = found(&sum, Free::Call);
         assert_eq!((found.ways.len(), found.blind), (1, BTreeSet::from([2])));
+    }
+
+    #[test]
+    fn a_word_that_is_returned_as_it_came_is_said_to_be_blind() {
+        let returns = [bpf::ld(offset::arg_low(0)), bpf::ret_a()];
+        assert_eq!(found(&returns, Free::Call).blind, BTreeSet::from([1]));
+        let constant = [bpf::imm(7), bpf::ret_a()];
+        assert!(found(&constant, Free::Call).blind.is_empty());
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub fn kill_all() {
     }
 }
 
+/// Whether [`kill_all`] was called: whatever ends from then on has ended by it.
+pub(crate) fn all_were_killed() -> bool {
+    NO_MORE.load(SeqCst)
+}
+
 /// A child process that is killed when this is dropped and when the parent dies, even by SIGKILL.
 pub(crate) struct Leash(Arc<Mutex<Child>>);
 

@@ -2,13 +2,14 @@
 
 use crate::bench::results::{Bench, SCHEMA};
 use crate::cli::Failure;
+use crate::cli::out::say;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Writes to a file, or with `-` to standard output.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     if path == Path::new("-") {
-        anstream::print!("{text}");
+        say!("{text}");
         return Ok(());
     }
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())

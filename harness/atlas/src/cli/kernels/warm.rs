@@ -2,6 +2,7 @@
 
 use super::super::run::{AccelChoice, default_jobs, kernels};
 use super::super::{DEVIATES, Failure, interrupt};
+use crate::cli::out::sayln;
 use crate::guests::{self, Guests};
 use crate::run::first_guest;
 use atlas_vm::kernels::{Kernel, Store};
@@ -47,14 +48,14 @@ pub(super) fn list(store: &Store) -> Result<(), Failure> {
         return Ok(());
     }
     let all: u64 = templates.iter().map(|template| template.size).sum();
-    anstream::println!(
+    sayln!(
         "\ntemplates: {}, which take {:.0} MiB of {:.0} at most",
         templates.len(),
         mebibytes(all),
         mebibytes(ROOM)
     );
     for template in templates {
-        anstream::println!(
+        sayln!(
             "{:8} {:32} {:5.1} MiB  {}",
             template.kernel,
             template.release,
@@ -110,7 +111,7 @@ fn is_warm(kernel: &Kernel, guests: &Guests) -> bool {
     match first {
         Ok(first) if there => {
             let (release, took) = (&first.machine.hello().release, start.elapsed().as_secs_f64());
-            anstream::println!("{:8} {release:32} {} probes, {took:.1} s", kernel.name, first.probes.len());
+            sayln!("{:8} {release:32} {} probes, {took:.1} s", kernel.name, first.probes.len());
             true
         }
         Ok(_) => {

@@ -18,8 +18,9 @@ pub(super) enum Solved {
 }
 
 impl Test {
-    /// Whether a word gives the comparison its outcome.
-    pub(super) fn is_met(&self, word: u32) -> bool {
+    /// Whether a word of a call gives the comparison its outcome.
+    #[must_use]
+    pub fn is_met(&self, word: u32) -> bool {
         let bits = word & self.mask;
         let holds = match self.op {
             op::JEQ => bits == self.k,

@@ -11,7 +11,7 @@ pub(super) struct Walked {
     pub(super) branches: Vec<Branch>,
 }
 
-/// A comparison whose outcome matters.
+/// A comparison whose outcome matters, or a return of what is not constant.
 pub(super) struct Branch {
     /// The instruction.
     pub(super) at: usize,
@@ -38,6 +38,10 @@ pub(super) fn walk(insns: &[Insn], data: &SeccompData, dialect: &Dialect) -> Wal
         let insn = insns[at];
         let cell = insn.k as usize % MEMORY_WORDS;
         match op::kind(insn.code) {
+            // What is returned may be as many words as there are calls.
+            Some(Kind::Return { a: true }) if !matches!(a, Holds::Constant(_)) => {
+                branches.push(Branch { at, test: None });
+            }
             None | Some(Kind::Jump | Kind::Return { .. }) => {}
             Some(Kind::LoadData) => a = Holds::Word { at: insn.k, mask: u32::MAX },
             Some(Kind::Load { x: into_x }) => {
