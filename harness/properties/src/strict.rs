@@ -11,7 +11,7 @@ pub(crate) const STRICT: Property = Property {
     name: "strict",
     about: "Strict mode lets read, write, exit and sigreturn run and kills for everything else, by every ABI.",
     isolation: Isolation::Process,
-    share: 40,
+    share: 44,
     strategy,
     statement: |_, _| Vec::new(),
 };
