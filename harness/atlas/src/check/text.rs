@@ -13,6 +13,7 @@ use atlas_model::Call;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
 use atlas_wire::{Came, Made};
+use std::collections::BTreeSet;
 
 /// How much of a program's output is told where it did not end well: lines, and characters of each.
 const OUTPUT: (usize, usize) = (12, 160);
@@ -281,11 +282,14 @@ fn output(ran: &[(&Leg, &Ran)]) -> String {
 /// The last line: whether there is something to act on.
 fn verdict(legs: &[Leg]) -> String {
     if is_well(legs) {
-        return match legs.iter().any(|leg| leg.ran.is_some()) {
-            true => "every kernel does with the filter what the model says, and the program ends as it is to"
-                .into(),
-            false => "every kernel does with the filter what the model says".into(),
+        let kernels: BTreeSet<&String> = legs.iter().map(|leg| &leg.kernel).collect();
+        let does = match kernels.len() {
+            1 => "the kernel does".to_owned(),
+            count => format!("each of {count} kernels does"),
         };
+        let ends =
+            if legs.iter().any(|leg| leg.ran.is_some()) { ", and the program ends as it is to" } else { "" };
+        return format!("{does} with the filter what the model says{ends}");
     }
     let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
     let all = legs.len();

@@ -1,9 +1,9 @@
 //! `atlas check`.
 
 use super::compiler::CompilerChoice;
-use super::each::on_each;
+use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
-use super::{DEVIATES, ENVIRONMENT, Failure};
+use super::{DEVIATES, Failure};
 use crate::check::chosen::Chosen;
 use crate::check::image;
 use crate::check::program::Program;
@@ -89,9 +89,6 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
-    if stop.load(SeqCst) {
-        return Ok(ExitCode::from(ENVIRONMENT));
-    }
     if args.json {
         let json = json::of(&subject, &map, &order, &legs, &faithful);
         sayln!("{}", serde_json::to_string_pretty(&json)?);
@@ -100,6 +97,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     }
     if let Err(disagreement) = &faithful {
         eprintln!("the filter is not what the policy means:\n{disagreement}");
+    }
+    if stop.load(SeqCst) {
+        return Ok(interrupted(legs.iter().map(|leg| &leg.kernel), kernels.len()));
     }
     let well = faithful.is_ok() && is_well(&legs);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })

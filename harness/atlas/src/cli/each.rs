@@ -1,11 +1,15 @@
 //! The same on every kernel.
 
+use super::ENVIRONMENT;
 use atlas_vm::kernels::Kernel;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 /// Does it on every kernel, on as many at once as there are processors, until told to stop. What comes of it
-/// is in the kernels' order.
+/// is in the kernels' order, and what was under way when it was told to stop is none of it: its guests were
+/// killed.
 pub(super) fn on_each<T: Send>(
     kernels: &[Kernel],
     stop: &AtomicBool,
@@ -20,6 +24,9 @@ pub(super) fn on_each<T: Send>(
                     let index = next.fetch_add(1, SeqCst);
                     let Some(kernel) = kernels.get(index).filter(|_| !stop.load(SeqCst)) else { return };
                     let came = work(kernel);
+                    if stop.load(SeqCst) {
+                        return;
+                    }
                     if let Ok(mut done) = done.lock() {
                         done.push((index, came));
                     }
@@ -30,4 +37,11 @@ pub(super) fn on_each<T: Send>(
     let mut done = done.into_inner().unwrap_or_default();
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().flat_map(|(_, came)| came).collect()
+}
+
+/// Says how far it came when it was told to stop, and gives the exit status for that.
+pub(super) fn interrupted<'a>(done: impl Iterator<Item = &'a String>, of: usize) -> ExitCode {
+    let done: BTreeSet<&String> = done.collect();
+    eprintln!("interrupted: {} of {of} kernels were asked", done.len());
+    ExitCode::from(ENVIRONMENT)
 }

@@ -1,9 +1,9 @@
 //! `atlas sweep`.
 
 use super::compiler::CompilerChoice;
-use super::each::on_each;
+use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
-use super::{DEVIATES, ENVIRONMENT, Failure};
+use super::{DEVIATES, Failure};
 use crate::cli::out::{say, sayln};
 use crate::source;
 use crate::sweep::example::Example;
@@ -94,13 +94,13 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
-    if stop.load(SeqCst) {
-        return Ok(ExitCode::from(ENVIRONMENT));
-    }
     if args.json {
         sayln!("{}", serde_json::to_string_pretty(&text::to_json(&legs))?);
     } else {
         say!("{}", text::render(&legs));
+    }
+    if stop.load(SeqCst) {
+        return Ok(interrupted(legs.iter().map(|leg| &leg.kernel), kernels.len()));
     }
     Ok(if legs.iter().all(Leg::agrees) { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
 }
