@@ -3,24 +3,10 @@
 //! What is compared is what reports are read for: the verdict of every row, the answer of every probe.
 //! Observations, notes and consoles are not: they hold ids and times.
 
-use crate::results::{CaseResult, Jit, ProbeKind, Report, Verdict};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::results::{CaseResult, ProbeKind, Report, Row, Verdict};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// What names a result: one case on one kernel with one ABI and one JIT setting.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Row {
-    /// The kernel's name.
-    pub kernel: String,
-    /// The case's full name.
-    pub case: String,
-    /// The calling convention.
-    pub abi: String,
-    /// The JIT setting.
-    pub jit: Jit,
-}
 
 impl Row {
     /// The name of a result.

@@ -8,10 +8,8 @@
 //! | a kernel that never booted | always; with a baseline where it booted then |
 //! | a run that did not come to its end | always |
 
-use crate::diff::{Row, rows};
-use crate::results::{CaseResult, Report, Verdict};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::diff::rows;
+use crate::results::{CaseResult, Exit, Reason, Report, Row, Verdict, Why};
 
 /// What else makes the exit status 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,76 +24,7 @@ pub enum FailOn {
     Absent,
 }
 
-/// The exit status of a run, and why it is that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Exit {
-    /// 0, 1, or 2 where the run was interrupted.
-    pub status: u8,
-    /// What makes it 1, worst first.
-    pub reasons: Vec<Reason>,
-    /// What would make it 1, had the baseline not had it.
-    pub known: Vec<Reason>,
-    /// What failed in the baseline and does not fail now.
-    pub fixed: Vec<Row>,
-    /// How many rows failed in the baseline and are not in this report.
-    pub gone: usize,
-    /// Whether there was a baseline.
-    pub baseline: bool,
-}
-
-/// One thing that makes an exit status 1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Reason {
-    /// What is wrong.
-    pub why: Why,
-    /// Of which result; absent where it is a whole kernel or the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub row: Option<Row>,
-    /// One line on it.
-    pub note: String,
-}
-
-/// What can be wrong, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// The run did not come to its end.
-    Incomplete,
-    /// A kernel never booted.
-    NeverBooted,
-    /// The verdict.
-    Deviates,
-    /// The verdict.
-    Crashed,
-    /// The verdict.
-    Hung,
-    /// The verdict.
-    NotRun,
-    /// What was seen differs between repetitions.
-    Differs,
-    /// The verdict.
-    KnownBug,
-    /// The verdict.
-    Absent,
-}
-
 impl Why {
-    /// Its name in reports.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Incomplete => "not at its end",
-            Self::NeverBooted => "never booted",
-            Self::Deviates => Verdict::Deviates.name(),
-            Self::Crashed => Verdict::Crashed.name(),
-            Self::Hung => Verdict::Hung.name(),
-            Self::NotRun => Verdict::NotRun.name(),
-            Self::Differs => "differs between repetitions",
-            Self::KnownBug => Verdict::KnownBug.name(),
-            Self::Absent => Verdict::Absent.name(),
-        }
-    }
-
     /// What makes a result fail on its own.
     fn of(result: &CaseResult) -> Option<Self> {
         match result.verdict {

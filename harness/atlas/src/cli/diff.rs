@@ -2,9 +2,10 @@
 
 use super::{DEVIATES, Failure};
 use crate::cli::out::{say, sayln};
-use crate::diff::{Diff, Row, VerdictChange, diff, only};
+use crate::diff::{Diff, VerdictChange, diff, only};
 use crate::read::read;
 use crate::results::Report;
+use crate::results::Row;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,8 +1,9 @@
 //! The options that say what makes an exit status 1: for `run` and `report` alike.
 
 use super::Failure;
-use crate::exit::{Exit, FailOn, exit};
+use crate::exit::{FailOn, exit};
 use crate::read::read;
+use crate::results::Exit;
 use crate::results::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,9 +1,8 @@
 //! Why the exit status is what it is, as all formats tell it.
 
 use super::wording::{count, list};
-use crate::diff::Row;
-use crate::exit::{Reason, Why};
 use crate::results::Report;
+use crate::results::{Reason, Row, Why};
 
 /// Things told under one heading.
 pub(crate) struct ExitGroup {
