@@ -9,6 +9,7 @@
 pub mod board;
 pub mod memory;
 pub mod program;
+mod ptrace;
 pub mod resume;
 pub mod stage;
 pub mod stub;

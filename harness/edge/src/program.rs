@@ -13,15 +13,14 @@
 mod child;
 mod ledger;
 mod output;
-mod ptrace;
+mod stops;
 mod tracer;
 
-use crate::sys;
+use crate::sys::{self, Children};
 use atlas_model::observation::End;
 use atlas_wire::{Trace, Traced};
 use child::{Gate, Plan};
 use output::Output;
-use ptrace::Waited;
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -111,10 +110,10 @@ fn watch(tracer: &mut Tracer, outputs: &mut [Output; 2], deadline: Instant) -> b
             outputs.iter_mut().for_each(Output::drain);
             drained = now;
         }
-        match ptrace::wait() {
-            Waited::News(pid, status) => tracer.attend(pid, status),
-            Waited::Nothing => sys::wait_for_child_signal(LOOK.min(deadline - now)),
-            Waited::Nobody => return true,
+        match sys::look_at_children() {
+            Children::News(pid, status) => tracer.attend(pid, status),
+            Children::Nothing => sys::wait_for_child_signal(LOOK.min(deadline - now)),
+            Children::Nobody => return true,
         }
     }
 }

@@ -12,7 +12,7 @@
 mod board;
 mod maker;
 
-use crate::sys;
+use crate::{ptrace, sys};
 use atlas_model::Call;
 use atlas_model::sweep::{self, Sweep, Swept};
 use board::{Board, Failure};
@@ -71,7 +71,7 @@ pub fn carry_out(sweep: &Sweep, limit: Duration, close: &[i32]) -> Result<Swept,
     if pid < 0 {
         return Err(format!("the maker could not be made: errno {}", -pid));
     }
-    let seized = sweep.suspend && seize(pid);
+    let seized = sweep.suspend && ptrace::seize(pid as i32, SUSPEND_SECCOMP | EXITKILL).is_ok();
     board.go();
     let ended = watch(pid as i32, seized, start + limit);
     sys::kill_everything(std::iter::once(pid as i32));
@@ -82,11 +82,6 @@ pub fn carry_out(sweep: &Sweep, limit: Duration, close: &[i32]) -> Result<Swept,
         children: board.children(),
         micros: start.elapsed().as_micros() as u64,
     })
-}
-
-fn seize(pid: i64) -> bool {
-    let args = [u64::from(libc::PTRACE_SEIZE), pid as u64, 0, SUSPEND_SECCOMP | EXITKILL, 0, 0];
-    sys::number(libc::SYS_ptrace, args) == 0
 }
 
 /// Waits for the maker's end; `None` when time ran out first. A traced maker stops for its signals,
@@ -100,9 +95,7 @@ fn watch(maker: i32, seized: bool, deadline: Instant) -> Option<i32> {
         sys::wait_for_child_signal(left);
         while let Some((pid, status)) = sys::news() {
             if seized && pid == maker && libc::WIFSTOPPED(status) {
-                let signal = libc::WSTOPSIG(status) as u64;
-                let args = [u64::from(libc::PTRACE_CONT), maker as u64, 0, signal, 0, 0];
-                let _ = sys::number(libc::SYS_ptrace, args);
+                ptrace::go_on(maker, libc::WSTOPSIG(status));
             } else if pid == maker {
                 return Some(status);
             }

@@ -1,9 +1,9 @@
 //! Thin wrappers for the calls that the guest itself and choreographies make. Each returns the raw
 //! result: the value, or the errno negated.
 
+use atlas_model::Filter;
 use atlas_model::experiment::layout;
 use atlas_model::observation::End;
-use atlas_model::{Filter, Insn};
 use core::sync::atomic::{AtomicI32, AtomicU32};
 use std::ffi::CStr;
 use std::time::Duration;
@@ -92,18 +92,11 @@ pub fn no_new_privs() -> i64 {
     prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0])
 }
 
-/// The kernel's `struct sock_fprog` over our instructions, which have the kernel's layout.
-#[repr(C)]
-struct Fprog {
-    len: u16,
-    filter: *const Insn,
-}
-
 /// seccomp(2) with `SECCOMP_SET_MODE_FILTER`.
 #[must_use]
 pub fn install(filter: &Filter, flags: u32) -> i64 {
     let records = filter.to_bytes();
-    let fprog = Fprog { len: filter.0.len() as u16, filter: records.as_ptr().cast() };
+    let fprog = libc::sock_fprog { len: filter.0.len() as u16, filter: records.as_ptr().cast_mut().cast() };
     let operation = u64::from(libc::SECCOMP_SET_MODE_FILTER);
     // SAFETY: the program lives until the call returns, and its length is the true one.
     unsafe { raw(libc::SYS_seccomp, [operation, u64::from(flags), (&raw const fprog) as u64, 0, 0, 0]) }
@@ -113,7 +106,7 @@ pub fn install(filter: &Filter, flags: u32) -> i64 {
 #[must_use]
 pub fn install_by_prctl(filter: &Filter) -> i64 {
     let records = filter.to_bytes();
-    let fprog = Fprog { len: filter.0.len() as u16, filter: records.as_ptr().cast() };
+    let fprog = libc::sock_fprog { len: filter.0.len() as u16, filter: records.as_ptr().cast_mut().cast() };
     let mode = u64::from(libc::SECCOMP_MODE_FILTER);
     // SAFETY: as in `install`.
     unsafe { raw(libc::SYS_prctl, [libc::PR_SET_SECCOMP as u64, mode, (&raw const fprog) as u64, 0, 0, 0]) }
@@ -307,11 +300,32 @@ pub fn reap() -> Option<(i32, End)> {
 /// The raw wait status of one child that has ended (or, when traced, stopped), if there is one.
 #[must_use]
 pub fn news() -> Option<(i32, i32)> {
+    match look_at_children() {
+        Children::News(pid, status) => Some((pid, status)),
+        Children::Nothing | Children::Nobody => None,
+    }
+}
+
+/// What wait4(2) has to say of the children.
+pub(crate) enum Children {
+    /// One has ended or stopped: its raw wait status.
+    News(i32, i32),
+    /// There are some, and nothing new of them.
+    Nothing,
+    /// There are none.
+    Nobody,
+}
+
+/// Looks for a child that has ended (or, when traced, stopped).
+pub(crate) fn look_at_children() -> Children {
     let mut status = 0_i32;
-    let options = libc::WNOHANG | libc::__WALL;
+    let (word, options) = ((&raw mut status) as u64, (libc::WNOHANG | libc::__WALL) as u64);
     // SAFETY: the status word lives until the call returns.
-    let pid = unsafe { raw(libc::SYS_wait4, [u64::MAX, (&raw mut status) as u64, options as u64, 0, 0, 0]) };
-    (pid > 0).then_some((pid as i32, status))
+    match unsafe { raw(libc::SYS_wait4, [u64::MAX, word, options, 0, 0, 0]) } {
+        0 => Children::Nothing,
+        pid @ 1.. => Children::News(pid as i32, status),
+        _ => Children::Nobody,
+    }
 }
 
 /// Waits for one child to end (or, when traced, to stop) and gives its raw wait status, or the

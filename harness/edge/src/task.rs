@@ -129,13 +129,6 @@ fn on_own_stack(flags: u64, child: TaskId) -> Call {
     plain(libc::SYS_clone, [flags, stub::prepare_thread(child), tid, tid, 0, 0])
 }
 
-/// The kernel's `struct sock_fprog`.
-#[repr(C)]
-struct Fprog {
-    len: u16,
-    filter: u64,
-}
-
 fn prepare_install(install: &Install) -> Call {
     let (len, insns, pointer) = match &install.program {
         Program::Filter(filter) => (filter.0.len() as u16, layout::INSNS, layout::FPROG),
@@ -158,7 +151,9 @@ fn prepare_install(install: &Install) -> Call {
         }
     }
     // SAFETY: lies in the board, is large enough and aligned; it is this task's turn.
-    unsafe { (layout::FPROG as *mut Fprog).write(Fprog { len, filter: insns }) };
+    unsafe {
+        (layout::FPROG as *mut libc::sock_fprog).write(libc::sock_fprog { len, filter: insns as *mut _ });
+    };
     match install.via {
         Via::Prctl => plain(
             libc::SYS_prctl,

@@ -41,6 +41,30 @@ impl Abi {
         }
     }
 
+    /// Whose a call is of which filters see this arch and this number. By the `syscall` instruction the kernel
+    /// takes all numbers that carry the bit for x32's but -1, which it takes for no call at all
+    /// (arch/x86/entry/common.c do_syscall_x64, do_syscall_64). `None` for an arch that is not this
+    /// machine's.
+    ///
+    /// ```
+    /// use atlas_model::Abi;
+    /// let native = |nr| Abi::of(Abi::X86_64.audit_arch(), nr);
+    /// assert_eq!((native(1), native(0x4000_0001), native(u32::MAX)), (Some(Abi::X86_64), Some(Abi::X32), Some(Abi::X86_64)));
+    /// assert_eq!(Abi::of(Abi::I386.audit_arch(), 0x4000_0001), Some(Abi::I386));
+    /// ```
+    #[must_use]
+    pub const fn of(arch: u32, nr: u32) -> Option<Self> {
+        if arch == Self::I386.audit_arch() {
+            Some(Self::I386)
+        } else if arch != Self::X86_64.audit_arch() {
+            None
+        } else if nr & Self::X32_BIT != 0 && nr != u32::MAX {
+            Some(Self::X32)
+        } else {
+            Some(Self::X86_64)
+        }
+    }
+
     /// Its name in reports, which [`str::parse`] takes back.
     ///
     /// ```

@@ -322,13 +322,7 @@ impl Call {
     /// ```
     #[must_use]
     pub fn from_data(data: &SeccompData) -> Option<Self> {
-        let abi = match data.arch {
-            arch if arch == Abi::I386.audit_arch() => Abi::I386,
-            arch if arch != Abi::X86_64.audit_arch() => return None,
-            // -1 is taken for no call at all (arch/x86/entry/common.c do_syscall_x64).
-            _ if data.nr & Abi::X32_BIT != 0 && data.nr != u32::MAX => Abi::X32,
-            _ => Abi::X86_64,
-        };
+        let abi = Abi::of(data.arch, data.nr)?;
         Some(Self { abi, nr: data.nr.into(), args: data.args })
     }
 

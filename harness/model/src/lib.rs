@@ -15,6 +15,7 @@ pub mod abi;
 pub mod action;
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
+pub mod bits;
 pub mod bpf;
 pub mod expect;
 pub mod experiment;

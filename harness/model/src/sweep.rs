@@ -110,16 +110,9 @@ pub struct Swept {
 #[must_use]
 pub fn calls(args: [u64; 6]) -> Vec<Call> {
     let numbers = || (0..NUMBERS).chain((0..NUMBERS).map(|nr| nr | Abi::X32_BIT)).chain(EDGES);
-    let by_syscall = numbers().map(|nr| (native_abi(nr), nr));
+    let by_syscall = numbers().filter_map(|nr| Some((Abi::of(Abi::X86_64.audit_arch(), nr)?, nr)));
     let by_int80 = numbers().map(|nr| (Abi::I386, nr));
     by_syscall.chain(by_int80).map(|(abi, nr)| Call { abi, nr: nr.into(), args }).collect()
-}
-
-/// Whose a number by the `syscall` instruction is. The kernel takes all that carry the bit for x32's
-/// but -1, which it takes for no call at all (arch/x86/entry/common.c do_syscall_x64,
-/// do_syscall_64).
-fn native_abi(nr: u32) -> Abi {
-    if nr & Abi::X32_BIT != 0 && nr != u32::MAX { Abi::X32 } else { Abi::X86_64 }
 }
 
 /// The filter that goes below the one that is looked at: every call is answered with this errno, but

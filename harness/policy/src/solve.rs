@@ -1,6 +1,7 @@
 //! Arguments that conditions hold of, found and not searched for.
 
 use atlas_model::Abi;
+use atlas_model::bits::at_least;
 use atlas_model::policy::{Comparison, Condition, Rule};
 
 /// Whether some call matches both of two rules of one number.
@@ -62,20 +63,6 @@ pub(crate) fn solve<'a>(abi: Abi, conditions: impl Iterator<Item = &'a Condition
         }
         from = from.checked_add(1)?;
     }
-}
-
-/// The smallest number from `from` on whose bits under a mask are these.
-fn at_least(from: u64, mask: u64, bits: u64) -> Option<u64> {
-    let below = |bit: u32| (1_u64 << bit) - 1;
-    let wrong = (from ^ bits) & mask;
-    let Some(highest) = wrong.checked_ilog2() else { return Some(from) };
-    // The bit to set so that the number becomes larger: the wrong one if it is to be set, or else the
-    // next free one above it. What is below is then as small as may be.
-    let set = match bits >> highest & 1 {
-        1 => highest,
-        _ => (highest + 1..64).find(|bit| (from | mask) >> bit & 1 == 0)?,
-    };
-    Some(from & !below(set) | 1 << set | bits & below(set))
 }
 
 #[cfg(test)]

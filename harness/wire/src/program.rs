@@ -5,7 +5,7 @@
 //! calls that came out alike are one group, which is shown by examples and counted.
 
 use atlas_model::observation::{End, Sigsys};
-use atlas_model::{Abi, Filter};
+use atlas_model::{Abi, Call, Filter};
 use serde::{Deserialize, Serialize};
 
 /// The largest image of a program in bytes. It stands in the guest's memory, of which there are
@@ -84,6 +84,14 @@ pub struct Made {
     /// The task that made it the first time; 0 for the first one, and so on in the order in which they
     /// were seen.
     pub task: u32,
+}
+
+impl Made {
+    /// The call itself.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        Call { abi: self.abi, nr: self.nr.into(), args: self.args }
+    }
 }
 
 /// What came of a call.

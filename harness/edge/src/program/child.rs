@@ -141,16 +141,9 @@ fn furnish(outputs: [i32; 2], close: &[i32]) {
     let _ = unsafe { sys::raw(libc::SYS_chdir, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]) };
 }
 
-/// The kernel's `struct sock_fprog`.
-#[repr(C)]
-struct Fprog {
-    len: u16,
-    filter: *const u8,
-}
-
 /// Attaches a filter by seccomp(2), by prctl(2) where there is no such call (before 3.17).
 fn attach(records: &[u8], length: u16) -> i64 {
-    let fprog = Fprog { len: length, filter: records.as_ptr() };
+    let fprog = libc::sock_fprog { len: length, filter: records.as_ptr().cast_mut().cast() };
     let pointer = (&raw const fprog) as u64;
     let (operation, mode) = (u64::from(libc::SECCOMP_SET_MODE_FILTER), u64::from(libc::SECCOMP_MODE_FILTER));
     // SAFETY: the program lives until the call returns, and its length is the true one.

@@ -2,8 +2,8 @@
 
 use super::child::Gate;
 use super::ledger::{Begun, Ledger, SYS_SECCOMP};
-use super::ptrace::{self, Stop};
-use crate::sys;
+use super::stops::{self, Stop};
+use crate::{ptrace, sys};
 use atlas_model::Filter;
 use atlas_model::observation::{End, Sigsys};
 use atlas_wire::{Came, Made};
@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 
 /// What a call stops a task by, with `PTRACE_O_TRACESYSGOOD`.
 const CALL_STOP: i32 = libc::SIGTRAP | 0x80;
+
+/// `PTRACE_O_TRACESYSGOOD`, `TRACEFORK`, `TRACEVFORK`, `TRACECLONE`, `TRACEEXEC` and `EXITKILL`
+/// (include/uapi/linux/ptrace.h).
+const OPTIONS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 20;
 
 /// A task that has not ended.
 struct Task {
@@ -56,14 +60,14 @@ impl Tracer {
     /// A sentence, where it cannot be followed.
     pub(super) fn seize(first: i32, gate: &'static Gate, filter: Option<Filter>) -> Result<Self, String> {
         let ask = || {
-            ptrace::seize(first)?;
+            ptrace::seize(first, OPTIONS)?;
             // Stops at calls begin with a stop.
             ptrace::interrupt(first)?;
             let _ = sys::wait_for(first, libc::__WALL);
-            ptrace::stop(first)
+            stops::stop(first)
         };
         match ask() {
-            Ok(_) => ptrace::go_on(first, 0),
+            Ok(_) => ptrace::go_on_to_a_call(first, 0),
             // EIO is what ptrace(2) says of requests that it does not know.
             Err(errno) if errno == -i64::from(libc::EIO) => {
                 let lacks = "this kernel does not tell a tracer of calls: it has no PTRACE_GET_SYSCALL_INFO";
@@ -94,25 +98,25 @@ impl Tracer {
         match (event, signal) {
             (0, CALL_STOP) => {
                 self.call(tid);
-                ptrace::go_on(tid, 0);
+                ptrace::go_on_to_a_call(tid, 0);
             }
             (0, signal) => {
                 if signal == libc::SIGSYS {
                     self.trapped(tid);
                 }
-                ptrace::go_on(tid, signal);
+                ptrace::go_on_to_a_call(tid, signal);
             }
             // A group-stop (ptrace(2), "Group-stop"); the event is also that of new tasks.
             (libc::PTRACE_EVENT_STOP, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
                 ptrace::leave_stopped(tid);
             }
-            _ => ptrace::go_on(tid, 0),
+            _ => ptrace::go_on_to_a_call(tid, 0),
         }
     }
 
     /// A call begins or is over.
     fn call(&mut self, tid: i32) {
-        let stop = ptrace::stop(tid);
+        let stop = stops::stop(tid);
         if matches!(stop, Ok(Stop::Entry { .. })) {
             // No call is begun before the one before it is over. Should one be, it is not lost.
             self.over(tid, Came::Never);
@@ -129,7 +133,7 @@ impl Tracer {
                 let Some(open) = &mut task.open else { return };
                 // seccomp puts the number back into the result's register (syscall_rollback) when it raises
                 // SIGSYS (kernel/seccomp.c __seccomp_filter), and the task stops at this end all the same.
-                if result as u32 == open.begun.nr && ptrace::pending_signal(tid).is_some_and(|it| raised(&it))
+                if result as u32 == open.begun.nr && stops::pending_signal(tid).is_some_and(|it| raised(&it))
                 {
                     open.undone = Some(result);
                     return;
@@ -150,7 +154,7 @@ impl Tracer {
     fn trapped(&mut self, tid: i32) {
         let open = self.tasks.get(&tid).and_then(|task| task.open.as_ref());
         let undone = open.and_then(|open| open.undone);
-        if let (Some(result), Some(signal)) = (undone, ptrace::signal(tid).filter(raised)) {
+        if let (Some(result), Some(signal)) = (undone, stops::signal(tid).filter(raised)) {
             self.over(tid, Came::Trapped(Sigsys { result, ..signal }));
         }
     }

@@ -228,17 +228,10 @@ fn by_the_gap(nr: i64, args: [u64; 6]) -> i64 {
     unsafe { stub::call_for_sweep(nr, args) }
 }
 
-/// The kernel's `struct sock_fprog`.
-#[repr(C)]
-struct Fprog {
-    len: u16,
-    filter: *const u8,
-}
-
 /// Attaches a filter by prctl(2), which every kernel with filters has; a privileged task needs no
 /// no_new_privs.
 fn install(program: &Program) -> i64 {
-    let fprog = Fprog { len: program.length, filter: program.records.as_ptr() };
+    let fprog = libc::sock_fprog { len: program.length, filter: program.records.as_ptr().cast_mut().cast() };
     let mode = u64::from(libc::SECCOMP_MODE_FILTER);
     by_the_gap(libc::SYS_prctl, [libc::PR_SET_SECCOMP as u64, mode, (&raw const fprog) as u64, 0, 0, 0])
 }

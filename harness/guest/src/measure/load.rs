@@ -10,16 +10,9 @@ use std::time::Duration;
 /// How long new threads are given to fall asleep. Idle time passes at once under `-icount`.
 const SETTLE: Duration = Duration::from_millis(2);
 
-/// The kernel's `struct sock_fprog`.
-#[repr(C)]
-struct Fprog {
-    len: u16,
-    filter: *const u8,
-}
-
 pub(super) fn measure(context: &Context<'_>, filter: &Filter, via: Via, threads: u8) -> Result<(), Measured> {
     let records = filter.to_bytes();
-    let fprog = Fprog { len: filter.0.len() as u16, filter: records.as_ptr() };
+    let fprog = libc::sock_fprog { len: filter.0.len() as u16, filter: records.as_ptr().cast_mut().cast() };
     let pointer = (&raw const fprog) as u64;
     let (nr, args) = match via {
         Via::Prctl => {

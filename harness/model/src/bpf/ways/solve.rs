@@ -1,6 +1,7 @@
 //! A word that comparisons come out as wished for.
 
 use super::Test;
+use crate::bits;
 use crate::bpf::op;
 
 /// How many words are tried beyond those that are excluded one by one.
@@ -77,21 +78,8 @@ impl Bounds {
 
     /// The smallest word from one on whose fixed bits are as they must be.
     fn at_least(&self, from: u32) -> Option<u32> {
-        let wrong = (from & self.mask) ^ self.bits;
-        if wrong == 0 {
-            return Some(from);
-        }
-        // Below the highest wrong bit everything is free. Where that bit has to become 0, a free bit
-        // above has to become 1.
-        let top = 1 << wrong.ilog2();
-        let kept = if self.bits & top != 0 {
-            from
-        } else {
-            let raise = !from & !self.mask & !(top | (top - 1));
-            from | 1 << (raise != 0).then(|| raise.trailing_zeros())?
-        };
-        let lowest = if self.bits & top != 0 { top } else { (kept & !from).max(1) };
-        Some(kept & !(lowest - 1) & !self.mask | self.bits)
+        let found = bits::at_least(from.into(), self.mask.into(), self.bits.into())?;
+        u32::try_from(found).ok()
     }
 }
 

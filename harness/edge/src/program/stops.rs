@@ -1,12 +1,9 @@
-//! ptrace(2) and wait4(2), as far as a tracer of calls needs them.
+//! What a traced task has stopped at, and the SIGSYS that it gets.
 
-use crate::sys;
+use crate::ptrace::ask;
 use atlas_model::Abi;
 use atlas_model::observation::Sigsys;
 
-/// `PTRACE_O_TRACESYSGOOD`, `TRACEFORK`, `TRACEVFORK`, `TRACECLONE`, `TRACEEXEC` and `EXITKILL`
-/// (include/uapi/linux/ptrace.h).
-const OPTIONS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 20;
 /// Length of `siginfo_t` in words (include/uapi/asm-generic/siginfo.h).
 const SIGINFO: usize = 16;
 /// How many signals are looked through that wait for a task. More than a few never do.
@@ -21,36 +18,6 @@ pub(super) enum Stop {
     Exit(i64),
     /// Anything else.
     Other,
-}
-
-/// Traces a task from now on, and what it makes with it, without stopping it.
-pub(super) fn seize(tid: i32) -> Result<(), i64> {
-    plain(libc::PTRACE_SEIZE, tid, OPTIONS).map(|_| ())
-}
-
-/// Has a task stop.
-pub(super) fn interrupt(tid: i32) -> Result<(), i64> {
-    plain(libc::PTRACE_INTERRUPT, tid, 0).map(|_| ())
-}
-
-/// Lets a stopped task go on up to the beginning or end of a call, with this signal or 0. A task that was
-/// killed meanwhile is no longer there to go on.
-pub(super) fn go_on(tid: i32, signal: i32) {
-    let _ = plain(libc::PTRACE_SYSCALL, tid, signal as u64);
-}
-
-/// Leaves a task stopped that a signal has stopped, until another continues it.
-pub(super) fn leave_stopped(tid: i32) {
-    let _ = plain(libc::PTRACE_LISTEN, tid, 0);
-}
-
-/// What belongs to the event that a task has stopped for: at an execve(2), the thread id that the
-/// task had before.
-pub(super) fn message(tid: i32) -> Option<u64> {
-    let mut message = 0_u64;
-    let pointer = (&raw mut message) as u64;
-    // SAFETY: the word lives until the call returns, and is as long as the kernel's.
-    unsafe { ask(libc::PTRACE_GETEVENTMSG, tid, 0, pointer) }.ok().map(|_| message)
 }
 
 /// What a stopped task has stopped at, by `PTRACE_GET_SYSCALL_INFO`.
@@ -74,12 +41,7 @@ fn stop_of(info: &[u64; 11]) -> Stop {
             let mut args = [0; 6];
             args.copy_from_slice(&rest[..6]);
             let (arch, nr) = ((operation >> 32) as u32, first as u32);
-            let abi = match arch == Abi::I386.audit_arch() {
-                true => Abi::I386,
-                false if nr & Abi::X32_BIT != 0 => Abi::X32,
-                false => Abi::X86_64,
-            };
-            Stop::Entry { abi, nr, args, ip }
+            Abi::of(arch, nr).map_or(Stop::Other, |abi| Stop::Entry { abi, nr, args, ip })
         }
         libc::PTRACE_SYSCALL_INFO_EXIT => Stop::Exit(first as i64),
         _ => Stop::Other,
@@ -121,39 +83,6 @@ fn sigsys(info: &[u64; SIGINFO]) -> Option<Sigsys> {
     })
 }
 
-/// What wait4(2) has to say.
-pub(super) enum Waited {
-    /// A task, and its wait status.
-    News(i32, i32),
-    /// There are tasks, and nothing new of them.
-    Nothing,
-    /// There are no tasks.
-    Nobody,
-}
-
-/// Looks for a task that has stopped or ended.
-pub(super) fn wait() -> Waited {
-    let mut status = 0_i32;
-    let (word, options) = ((&raw mut status) as u64, (libc::WNOHANG | libc::__WALL) as u64);
-    // SAFETY: the status word lives until the call returns.
-    match unsafe { sys::raw(libc::SYS_wait4, [u64::MAX, word, options, 0, 0, 0]) } {
-        0 => Waited::Nothing,
-        pid @ 1.. => Waited::News(pid as i32, status),
-        _ => Waited::Nobody,
-    }
-}
-
-fn plain(request: libc::c_uint, tid: i32, data: u64) -> Result<i64, i64> {
-    sys::ok(sys::number(libc::SYS_ptrace, [request.into(), tid as u64, 0, data, 0, 0]))
-}
-
-/// # Safety
-/// What the request takes for pointers must be ones that the kernel may use as it does.
-unsafe fn ask(request: libc::c_uint, tid: i32, address: u64, data: u64) -> Result<i64, i64> {
-    // SAFETY: passed on to the caller.
-    sys::ok(unsafe { sys::raw(libc::SYS_ptrace, [request.into(), tid as u64, address, data, 0, 0]) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +97,7 @@ mod tests {
         let x32 = 39 | Abi::X32_BIT;
         assert_eq!(stop_of(&info(native, x32.into())), entry(Abi::X32, x32));
         assert_eq!(stop_of(&info(compat, x32.into())), entry(Abi::I386, x32));
+        assert_eq!(stop_of(&info(native, u32::MAX.into())), entry(Abi::X86_64, u32::MAX));
     }
 
     #[test]
