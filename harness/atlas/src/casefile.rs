@@ -1,13 +1,12 @@
 //! Case files: experiments as data in files, which `atlas fuzz` writes for what it finds and
 //! `atlas run --experiment` takes.
 
+use crate::bounded;
 use crate::results::Jit;
 use atlas_cases::{Body, Case};
 use atlas_model::experiment::{MAX_STEPS, MAX_TASKS};
 use atlas_model::{Abi, Experiment};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The longest case file that is read, in bytes.
@@ -96,12 +95,9 @@ impl CaseFile {
     /// [`CaseFileError`].
     pub fn read(path: &Path) -> Result<Self, CaseFileError> {
         let failed = |source| CaseFileError::Read { path: path.to_owned(), source };
-        let mut text = Vec::new();
-        // The length that a pipe or a device says it has means nothing.
-        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
-        if read.map_err(failed)? as u64 > LONGEST {
+        let Some(text) = bounded::read(path, LONGEST).map_err(failed)? else {
             return Err(CaseFileError::TooLong { path: path.to_owned() });
-        }
+        };
         let file: Self = serde_json::from_slice(&text)
             .map_err(|source| CaseFileError::Parse { path: path.to_owned(), source })?;
         match file.problem() {

@@ -14,15 +14,16 @@ pub mod text;
 use crate::explain::Subject;
 use crate::guests::Guests;
 use crate::plan::JitChoice;
-use crate::results::Jit;
 use crate::sweep;
+use atlas_model::bpf::{self, Dialect};
 use atlas_model::sweep::{COUNT, Calls};
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Action, Call, Filter, bpf};
+use atlas_model::{Action, Call, Filter};
 use atlas_policy::{agrees_as, calls_near};
 use atlas_vm::kernels::Kernel;
 use chosen::Chosen;
 use program::{Program, Ran};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// What is to be checked, and how.
@@ -31,6 +32,8 @@ pub struct Order {
     pub filter: Filter,
     /// The calls that are made beside every number.
     pub chosen: Chosen,
+    /// The features that the filter's actions came with, see [`needs`].
+    pub needs: Vec<Feature>,
     /// The program, where there is one.
     pub program: Option<Program>,
     /// The JIT settings.
@@ -41,14 +44,10 @@ pub struct Order {
 
 /// What was found on one kernel with one JIT setting.
 pub struct Leg {
-    /// The kernel's name.
-    pub kernel: String,
-    /// Its release as the guest says it; empty where none came up.
-    pub release: String,
-    /// The JIT setting.
-    pub jit: Jit,
-    /// The sweeps: of every number, then of the chosen calls.
-    pub sweeps: Vec<sweep::Leg>,
+    /// The sweep of every number, which names kernel and JIT setting.
+    pub every: sweep::Leg,
+    /// Those of the chosen calls.
+    pub chosen: Vec<sweep::Leg>,
     /// What became of the program, or why it could not be run.
     pub ran: Option<Result<Ran, String>>,
     /// Actions that the filter gives and the kernel does not know.
@@ -56,12 +55,17 @@ pub struct Leg {
 }
 
 impl Leg {
+    /// All sweeps, that of every number first.
+    pub fn sweeps(&self) -> impl Iterator<Item = &sweep::Leg> {
+        std::iter::once(&self.every).chain(&self.chosen)
+    }
+
     /// Whether kernel and model agree on everything that was tried. A program that could not be run says nothing
     /// about that; [`Leg::program_is_well`] does.
     #[must_use]
     pub fn agrees(&self) -> bool {
         let ran = self.ran.as_ref().and_then(|ran| ran.as_ref().ok()).is_none_or(|ran| ran.wrong.is_empty());
-        ran && !self.sweeps.is_empty() && self.sweeps.iter().all(sweep::Leg::agrees)
+        ran && self.sweeps().all(sweep::Leg::agrees)
     }
 
     /// Whether the program, where there is one, ended as it was to.
@@ -90,16 +94,11 @@ pub fn means_its_policy(subject: &Subject, chosen: &[Call]) -> Result<(), String
 /// Checks on a kernel. `tell` takes lines of progress.
 pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(&str)) -> Vec<Leg> {
     let start = Instant::now();
-    let lost = |problem: String| sweep::Leg {
-        kernel: kernel.name.clone(),
-        release: String::new(),
-        jit: Jit::Fixed,
-        outcome: Err(problem),
-    };
     let mut guest = match sweep::Guest::take(kernel, guests, tell) {
         Ok(guest) => guest,
-        Err(problem) => return vec![leg(lost(problem), order, &Traits::default())],
+        Err(problem) => return vec![leg(sweep::Leg::lost(kernel, problem), vec![])],
     };
+    let lacks = lacks(&order.needs, guest.traits());
     let mut legs: Vec<Leg> = Vec::new();
     for calls in all_calls(&order.chosen.calls) {
         let swept = guest.sweep(&sweep::Order {
@@ -110,15 +109,15 @@ pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(
             limit: order.limit,
         });
         for one in swept {
-            match legs.iter_mut().find(|leg| leg.jit == one.jit) {
-                Some(leg) => leg.sweeps.push(one),
-                None => legs.push(leg(one, order, guest.traits())),
+            match legs.iter_mut().find(|leg| leg.every.jit == one.jit) {
+                Some(leg) => leg.chosen.push(one),
+                None => legs.push(leg(one, lacks.clone())),
             }
         }
     }
     if let Some(program) = &order.program {
         for leg in &mut legs {
-            leg.ran = Some(program.run(kernel, guests, &order.filter, leg.jit, guest.traits(), tell));
+            leg.ran = Some(program.run(kernel, guests, &order.filter, leg.every.jit, guest.traits(), tell));
         }
     }
     let took = start.elapsed().as_secs_f64();
@@ -126,15 +125,9 @@ pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(
     legs
 }
 
-fn leg(first: sweep::Leg, order: &Order, traits: &Traits) -> Leg {
-    Leg {
-        kernel: first.kernel.clone(),
-        release: first.release.clone(),
-        jit: first.jit,
-        lacks: if first.outcome.is_ok() { lacks(&order.filter, &order.chosen, traits) } else { vec![] },
-        sweeps: vec![first],
-        ran: None,
-    }
+fn leg(every: sweep::Leg, lacks: Vec<Feature>) -> Leg {
+    let lacks = if every.outcome.is_ok() { lacks } else { vec![] };
+    Leg { every, chosen: vec![], ran: None, lacks }
 }
 
 /// Every number, then the chosen calls, in sweeps that a guest takes.
@@ -143,22 +136,22 @@ fn all_calls(chosen: &[Call]) -> Vec<Calls> {
     std::iter::once(Calls::default()).chain(these).collect()
 }
 
-/// Actions that chosen calls are given and the kernel does not know.
-fn lacks(filter: &Filter, chosen: &Chosen, traits: &Traits) -> Vec<Feature> {
-    let dialect = bpf::Dialect::default();
-    let mut lacks: Vec<Feature> = chosen
-        .calls
-        .iter()
-        .filter_map(|call| needs(Action::from_word(bpf::run(filter, &call.data(), &dialect).word)))
-        .filter(|feature| !traits.has(*feature))
-        .collect();
-    lacks.sort_unstable();
-    lacks.dedup();
-    lacks
+/// The features that the actions came with which the chosen calls are given, each once.
+#[must_use]
+pub fn needs(filter: &Filter, chosen: &[Call]) -> Vec<Feature> {
+    let dialect = Dialect::default();
+    let of = |call: &Call| came_with(Action::from_word(bpf::run(filter, &call.data(), &dialect).word));
+    let needs: BTreeSet<Feature> = chosen.iter().filter_map(of).collect();
+    needs.into_iter().collect()
+}
+
+/// Those of them that a kernel does not have.
+fn lacks(needs: &[Feature], traits: &Traits) -> Vec<Feature> {
+    needs.iter().copied().filter(|feature| !traits.has(*feature)).collect()
 }
 
 /// The feature that an action came with, after filters themselves.
-fn needs(action: Action) -> Option<Feature> {
+fn came_with(action: Action) -> Option<Feature> {
     match action {
         Action::Log => Some(Feature::ActionLog),
         Action::KillProcess => Some(Feature::ActionKillProcess),
@@ -193,7 +186,8 @@ mod tests {
         let mut older = newest.clone();
         older.features.remove(&Feature::ActionUserNotif);
         let of = |action, traits| {
-            lacks(&filter(action), &Chosen::of(&filter(action), &Explored::of(&filter(action))), traits)
+            let filter = filter(action);
+            lacks(&needs(&filter, &Chosen::of(&filter, &Explored::of(&filter)).calls), traits)
         };
         assert_eq!(of(Action::UserNotif, &older), [Feature::ActionUserNotif]);
         assert_eq!(of(Action::Errno(1), &older), []);

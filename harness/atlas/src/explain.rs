@@ -52,6 +52,12 @@ impl Subject {
         })
     }
 
+    /// What the filter counts while a kernel attaches it, by the count of newer ones.
+    #[must_use]
+    pub fn kernel_len(&self) -> usize {
+        bpf::kernel_len(&self.filter, Dialect::default().chain_unit)
+    }
+
     /// What becomes of a call.
     #[must_use]
     pub fn explain(&self, asked: &Asked) -> Explained {
@@ -155,6 +161,20 @@ mod tests {
         let asked = Asked { abi: Abi::X86_64, nr: 16, args: None };
         assert_eq!(subject.explain(&asked).ways.len(), 71);
         assert_eq!(map.explain(&subject, &asked).ways.len(), 71);
+    }
+
+    #[test]
+    fn numbers_that_go_the_same_ways_are_worked_out_once() {
+        let any_number = vec![
+            bpf::ld(offset::arg_low(0)),
+            bpf::jeq(5, 0, 1),
+            bpf::ret(Action::Errno(1)),
+            bpf::ret(Action::Allow),
+        ];
+        let map = Subject { filter: any_number.into(), ..toy() }.map();
+        let kinds = |&(abi, nr): &(Abi, u32)| map.kinds_for(&Asked { abi, nr, args: None });
+        let distinct: BTreeSet<Vec<usize>> = map.by_arguments.iter().map(kinds).collect();
+        assert_eq!((map.by_arguments.len(), distinct.len()), (sweep::COUNT, 1));
     }
 
     #[test]

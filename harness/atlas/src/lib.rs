@@ -8,6 +8,7 @@
 
 pub mod advice;
 pub mod bench;
+pub mod bounded;
 pub mod bugs;
 pub mod casefile;
 pub mod catalogue;

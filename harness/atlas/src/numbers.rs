@@ -62,6 +62,12 @@ pub fn wrapped(head: &str, words: &[String]) -> String {
     text + line.trim_end() + "\n"
 }
 
+/// A text behind a head, broken at its spaces.
+#[must_use]
+pub fn paragraph(head: &str, text: &str) -> String {
+    wrapped(head, &text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

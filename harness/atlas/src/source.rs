@@ -1,13 +1,12 @@
 //! What users bring along: a filter as the kernel takes it, or what compilers make filters of.
 
+use crate::bounded;
 use crate::policyfile::{self, PolicyFileError};
+use atlas_model::Filter;
 use atlas_model::bpf::{Dialect, check, disassemble};
 use atlas_model::policy::Policy;
-use atlas_model::{Action, Filter};
 use atlas_policy::Compiler;
 use atlas_policy::profile::{self, ProfileError};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 /// The longest file that is read, in bytes.
@@ -77,14 +76,11 @@ pub enum What {
 /// [`NoSource`].
 pub fn read(path: &Path) -> Result<Source, NoSource> {
     let file = path.display().to_string();
-    let mut bytes = Vec::new();
-    // The length that a pipe or a device says it has means nothing.
-    let length = File::open(path).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut bytes));
-    match length {
+    let bytes = match bounded::read(path, LONGEST) {
         Err(error) => return Err(NoSource::Read(file, error)),
-        Ok(length) if length as u64 > LONGEST => return Err(NoSource::TooLong(file)),
-        Ok(_) => {}
-    }
+        Ok(None) => return Err(NoSource::TooLong(file)),
+        Ok(Some(bytes)) => bytes,
+    };
     // No instruction's first byte is a brace: it would store X by an addressing mode that there is not.
     let what = if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         What::Filter(valid(&file, &bytes)?)
@@ -116,24 +112,6 @@ impl Source {
                 };
                 NoSource::Compile(self.file.clone(), error, advice)
             }),
-        }
-    }
-
-    /// What it says that is no part of the policy.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        match &self.what {
-            What::Filter(_) => &[],
-            What::Policy { notes, .. } => notes,
-        }
-    }
-
-    /// What a call is to get by the policy, where there is one.
-    #[must_use]
-    pub fn wanted(&self, compiler: Compiler, data: &atlas_model::abi::SeccompData) -> Option<Action> {
-        match &self.what {
-            What::Filter(_) => None,
-            What::Policy { policy, .. } => Some(compiler.decide(policy, data)),
         }
     }
 }
@@ -171,7 +149,7 @@ pub fn around(filter: &Filter, at: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_model::bpf;
+    use atlas_model::{Action, bpf};
 
     fn said(content: &[u8]) -> String {
         let directory = tempfile::tempdir().unwrap();
@@ -206,7 +184,7 @@ mod tests {
             assert_eq!(read(&path).unwrap().what, What::Filter(filter));
         }
         let profile = read(&example("profile.json")).unwrap();
-        assert!(!profile.notes().is_empty());
+        assert!(matches!(&profile.what, What::Policy { notes, .. } if !notes.is_empty()));
         let refused = profile.filter(Compiler::Seccompiler).unwrap_err().to_string();
         assert!(refused.ends_with("The compiler `linear` expresses every policy"), "{refused}");
     }

@@ -69,6 +69,11 @@ pub struct Seen {
 }
 
 impl Leg {
+    /// What there is to say of a kernel that gave no guest.
+    pub(crate) fn lost(kernel: &Kernel, problem: String) -> Self {
+        Self { kernel: kernel.name.clone(), release: String::new(), jit: Jit::Fixed, outcome: Err(problem) }
+    }
+
     /// Whether kernel and model agree on every call.
     #[must_use]
     pub fn agrees(&self) -> bool {
@@ -152,12 +157,7 @@ pub fn on_kernel(kernel: &Kernel, guests: &Guests, order: &Order, tell: &dyn Fn(
             tell(&format!("{}: {} is up and probed after {took:.1} s", kernel.name, kernel.release));
             guest.sweep(order)
         }
-        Err(problem) => vec![Leg {
-            kernel: kernel.name.clone(),
-            release: String::new(),
-            jit: Jit::Fixed,
-            outcome: Err(problem),
-        }],
+        Err(problem) => vec![Leg::lost(kernel, problem)],
     };
     legs.iter().for_each(|leg| tell(&text::leg_line(leg)));
     legs

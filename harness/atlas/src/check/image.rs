@@ -1,10 +1,9 @@
 //! Files that can be run in a guest, which has no other: static programs.
 
+use crate::bounded;
 use atlas_wire::program::MAX_IMAGE;
 use object::elf::{EM_X86_64, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 /// Why a file is no program that can be run in a guest.
@@ -37,13 +36,11 @@ pub enum NoProgram {
 /// [`NoProgram`].
 pub fn read(path: &Path) -> Result<Vec<u8>, NoProgram> {
     let file = path.display().to_string();
-    let failed = |error| NoProgram::Read(file.clone(), error);
-    let mut image = Vec::new();
-    // The length that a pipe or a device says it has means nothing.
-    File::open(path).map_err(failed)?.take(MAX_IMAGE + 1).read_to_end(&mut image).map_err(failed)?;
-    if image.len() as u64 > MAX_IMAGE {
-        return Err(NoProgram::Large(file));
-    }
+    let image = match bounded::read(path, MAX_IMAGE) {
+        Err(error) => return Err(NoProgram::Read(file, error)),
+        Ok(None) => return Err(NoProgram::Large(file)),
+        Ok(Some(image)) => image,
+    };
     match interpreter(&image) {
         Err(why) => Err(NoProgram::Elf(file, why)),
         Ok(Some(interpreter)) => Err(NoProgram::Dynamic { file, interpreter }),

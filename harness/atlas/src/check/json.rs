@@ -6,7 +6,6 @@ use crate::explain::{Map, Subject, remarks};
 use crate::sweep::map::Shown;
 use crate::sweep::{self, Seen};
 use atlas_model::abi::syscalls;
-use atlas_model::bpf::{ChainUnit, kernel_len};
 use atlas_model::observation::End;
 use atlas_model::{Abi, Call};
 use atlas_wire::{Came, Made};
@@ -25,7 +24,7 @@ pub fn of(
         "filter": subject.name,
         "compiler": subject.compiler.map(atlas_policy::Compiler::name),
         "instructions": subject.filter.len(),
-        "kernel_instructions": kernel_len(&subject.filter, ChainUnit::EbpfPrologue3),
+        "kernel_instructions": subject.kernel_len(),
         "notes": subject.notes,
         "remarks": remarks::of(subject, map),
         "chosen": {
@@ -42,15 +41,15 @@ pub fn of(
 }
 
 fn leg(leg: &Leg) -> Value {
-    let outcomes = || leg.sweeps.iter().map(|sweep| &sweep.outcome);
+    let outcomes = || leg.sweeps().map(|sweep| &sweep.outcome);
     let differences = |sweep: &sweep::Leg| sweep.outcome.as_ref().map(difference).unwrap_or_default();
     json!({
-        "kernel": leg.kernel,
-        "release": leg.release,
-        "jit": leg.jit.name(),
+        "kernel": leg.every.kernel,
+        "release": leg.every.release,
+        "jit": leg.every.jit.name(),
         "agrees": leg.agrees(),
         "problem": outcomes().find_map(|outcome| outcome.as_ref().err()),
-        "differences": leg.sweeps.iter().flat_map(differences).collect::<Vec<_>>(),
+        "differences": leg.sweeps().flat_map(differences).collect::<Vec<_>>(),
         "lacks": leg.lacks.iter().map(|feature| feature.info().name).collect::<Vec<_>>(),
         "program": leg.ran.as_ref().map(program),
     })
@@ -88,7 +87,7 @@ fn program(ran: &Result<Ran, String>) -> Value {
         _ => (None, None),
     };
     let wrong = ran.wrong.iter().map(
-        |it| json!({ "call": made(&it.made), "expected": it.expected, "observed": came(&it.made.came) }),
+        |it| json!({ "call": call(&it.made.call()), "expected": it.expected, "observed": came(&it.made.came) }),
     );
     json!({
         "well": ran.well,
@@ -106,10 +105,6 @@ fn program(ran: &Result<Ran, String>) -> Value {
     })
 }
 
-fn made(made: &Made) -> Value {
-    call(&Call { abi: made.abi, nr: made.nr.into(), args: made.args })
-}
-
 fn came(came: &Came) -> Value {
     match came {
         Came::Back(value) => json!({ "returned": value }),
@@ -120,7 +115,7 @@ fn came(came: &Came) -> Value {
 
 fn denied(denied: &Denied) -> Value {
     json!({
-        "call": made(&denied.made),
+        "call": call(&denied.made.call()),
         "action": denied.action.to_string(),
         "decided_at": denied.decided_at,
         "looked_at": denied.looked_at,

@@ -9,7 +9,7 @@ use atlas_model::expect::{Expected, behind_from, is_for_probes};
 use atlas_model::observation::End;
 use atlas_model::sweep::Answer;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Action, Call, Filter, bpf};
+use atlas_model::{Action, Filter, bpf};
 use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
 use atlas_wire::program::PART;
@@ -139,7 +139,7 @@ impl Program {
         let (mut denied, mut wrong) = (Vec::new(), Vec::new());
         let mut own_filter = false;
         for made in &traced.calls {
-            let call = Call { abi: made.abi, nr: made.nr.into(), args: made.args };
+            let call = made.call();
             let ran = bpf::run(filter, &call.data_at(made.ip), &atlas_model::expect::dialect(traits));
             let action = Action::from_word(ran.word);
             own_filter |= attaches(made);

@@ -3,16 +3,15 @@
 use super::chosen::Chosen;
 use super::program::{Denied, Ran};
 use super::{Leg, Order, is_well};
-use crate::explain::{Map, Subject, remarks, text as paper};
-use crate::numbers::wrapped;
+use crate::explain::{Map, Subject, text as paper};
+use crate::numbers::{paragraph, wrapped};
 use crate::report::safe::clip;
 use crate::results::Jit;
 use crate::sweep::{self, Seen, text as swept};
 use atlas_cases::Subject as Probed;
-use atlas_model::Call;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
-use atlas_wire::{Came, Made};
+use atlas_wire::Came;
 use std::collections::BTreeSet;
 
 /// How much of a program's output is told where it did not end well: lines, and characters of each.
@@ -21,14 +20,14 @@ const OUTPUT: (usize, usize) = (12, 160);
 /// What became of a leg, in a line.
 #[must_use]
 pub fn leg_line(leg: &Leg) -> String {
-    let head = format!("{:8} {:9}", leg.kernel, leg.jit.name());
+    let head = format!("{:8} {:9}", leg.every.kernel, leg.every.jit.name());
     let program = leg.ran.as_ref().map(|ran| format!("; {}", end(ran))).unwrap_or_default();
     format!("{head} {}{program}", filter(leg))
 }
 
 /// What became of the filter.
 fn filter(leg: &Leg) -> String {
-    let problem = leg.sweeps.iter().find_map(|sweep| sweep.outcome.as_ref().err());
+    let problem = leg.sweeps().find_map(|sweep| sweep.outcome.as_ref().err());
     if let Some(problem) = problem {
         return problem.clone();
     }
@@ -40,7 +39,7 @@ fn filter(leg: &Leg) -> String {
 }
 
 fn seen(leg: &Leg) -> impl Iterator<Item = (&sweep::Leg, &Seen)> {
-    leg.sweeps.iter().filter_map(|sweep| Some((sweep, sweep.outcome.as_ref().ok()?)))
+    leg.sweeps().filter_map(|sweep| Some((sweep, sweep.outcome.as_ref().ok()?)))
 }
 
 /// How a program ended, for people.
@@ -61,7 +60,7 @@ fn end(ran: &Result<Ran, String>) -> String {
 /// The last call that did not come back.
 fn open(ran: &Ran) -> String {
     let open = ran.traced.calls.iter().rev().find(|made| made.came == Came::Never);
-    open.map(|made| format!(", in {}", of(made).to_text())).unwrap_or_default()
+    open.map(|made| format!(", in {}", made.call().to_text())).unwrap_or_default()
 }
 
 /// The denied call that a program ended in.
@@ -69,15 +68,7 @@ fn last(ran: &Ran) -> String {
     let ended =
         |denied: &&Denied| !matches!(denied.made.came, Came::Back(_)) || ran.end == Some(End::NeverMade);
     let last = ran.denied.iter().rev().find(ended);
-    last.map(|denied| format!(", in {}", call(denied).to_text())).unwrap_or_default()
-}
-
-fn call(denied: &Denied) -> Call {
-    of(&denied.made)
-}
-
-fn of(made: &Made) -> Call {
-    Call { abi: made.abi, nr: made.nr.into(), args: made.args }
+    last.map(|denied| format!(", in {}", denied.made.call().to_text())).unwrap_or_default()
 }
 
 /// What came of a call, for people.
@@ -96,27 +87,16 @@ pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> Stri
         + &asked(&order.chosen, map.explored.is_whole())
         + "\n"
         + &table(legs, order.program.is_some());
-    for (leg, (sweep, seen)) in legs.iter().flat_map(|leg| seen(leg).map(move |seen| (leg, seen))) {
-        debug_assert_eq!(leg.kernel, sweep.kernel);
+    for (sweep, seen) in legs.iter().flat_map(seen) {
         text.push_str(&swept::differences(sweep, seen));
     }
     // The maps of every number; chosen calls have arguments that a map does not know.
-    let maps: Vec<(&sweep::Leg, &Seen)> = legs.iter().filter_map(|leg| seen(leg).next()).collect();
+    let maps: Vec<(&sweep::Leg, &Seen)> =
+        legs.iter().filter_map(|leg| Some((&leg.every, leg.every.outcome.as_ref().ok()?))).collect();
     text.push_str(&swept::elsewhere(&maps));
     text.push_str(&lacks(legs));
     text.push_str(&program(legs));
-    let remarks = remarks::of(subject, map);
-    if !remarks.is_empty() {
-        text.push_str("\nworth knowing\n");
-    }
-    for remark in remarks {
-        text.push_str(&wrapped("  ", &words(&remark)));
-    }
-    text + "\n" + &verdict(legs) + "\n"
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').map(str::to_owned).collect()
+    text + &paper::worth_knowing(subject, map) + "\n" + &verdict(legs) + "\n"
 }
 
 /// What was asked, and what that covers.
@@ -135,7 +115,7 @@ fn asked(chosen: &Chosen, whole: bool) -> String {
     if !whole {
         said.push_str("; there may be more ways, see below");
     }
-    wrapped("", &words(&said))
+    paragraph("", &said)
 }
 
 /// A row a kernel; its JIT settings share one where they came to the same.
@@ -143,8 +123,13 @@ fn table(legs: &[Leg], program: bool) -> String {
     let mut rows: Vec<[String; 5]> = Vec::new();
     for leg in legs {
         let ran = leg.ran.as_ref().map(end).unwrap_or_default();
-        let row =
-            [leg.kernel.clone(), leg.release.clone(), leg.jit.name().replace("jit_", ""), filter(leg), ran];
+        let row = [
+            leg.every.kernel.clone(),
+            leg.every.release.clone(),
+            leg.every.jit.name().replace("jit_", ""),
+            filter(leg),
+            ran,
+        ];
         match rows.last_mut().filter(|last| last[..2] == row[..2] && last[3..] == row[3..]) {
             Some(last) => last[2] = format!("{} and {}", last[2], row[2]),
             None => rows.push(row),
@@ -168,14 +153,19 @@ fn lacks(legs: &[Leg]) -> String {
     for leg in legs {
         for feature in &leg.lacks {
             let advice = crate::advice::of(Probed::Feature(*feature));
-            let line =
-                format!("{} lacks {}: {} {}", leg.kernel, feature.info().name, advice.instead, advice.advice);
+            let line = format!(
+                "{} lacks {}: {} {}",
+                leg.every.kernel,
+                feature.info().name,
+                advice.instead,
+                advice.advice
+            );
             if !told.contains(&line) {
                 told.push(line);
             }
         }
     }
-    let text: String = told.iter().map(|line| wrapped("  ", &words(line))).collect();
+    let text: String = told.iter().map(|line| paragraph("  ", line)).collect();
     if text.is_empty() { text } else { format!("\nnot there\n{text}") }
 }
 
@@ -188,9 +178,9 @@ fn program(legs: &[Leg]) -> String {
         for wrong in &ran.wrong {
             text.push_str(&format!(
                 "\n{} {}: {} of the program\n  expected: {}\n  observed: {}\n",
-                leg.kernel,
-                leg.jit.name(),
-                of(&wrong.made).to_text(),
+                leg.every.kernel,
+                leg.every.jit.name(),
+                wrong.made.call().to_text(),
                 wrong.expected,
                 came(&wrong.made.came)
             ));
@@ -229,7 +219,7 @@ fn alike(one: &Denied, other: &Denied) -> bool {
 fn denied(ran: &[(&Leg, &Ran)]) -> String {
     let mut told: Vec<(&Denied, Vec<(&str, Jit)>)> = Vec::new();
     for (leg, ran) in ran {
-        let of_leg = (leg.kernel.as_str(), leg.jit);
+        let of_leg = (leg.every.kernel.as_str(), leg.every.jit);
         for one in &ran.denied {
             match told.iter_mut().find(|(other, _)| alike(other, one)) {
                 Some((_, legs)) if legs.last() == Some(&of_leg) => {}
@@ -247,7 +237,10 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
         let looked_at: Vec<String> = one.looked_at.iter().map(|index| format!("args[{index}]")).collect();
         let by =
             if looked_at.is_empty() { String::new() } else { format!(", for {}", looked_at.join(" and ")) };
-        text.push_str(&format!("  {}: {action} by instruction {decided_at:04}{by}\n", call(one).to_text()));
+        text.push_str(&format!(
+            "  {}: {action} by instruction {decided_at:04}{by}\n",
+            one.made.call().to_text()
+        ));
         if on.len() < ran.len() {
             text.push_str(&wrapped("      on ", &swept::kernels(&on)));
         }
@@ -272,7 +265,11 @@ fn output(ran: &[(&Leg, &Ran)]) -> String {
             })
             .collect::<String>();
         if !said.is_empty() && !told.contains(&said) {
-            text.push_str(&format!("\non {} {} the program said\n{said}", leg.kernel, leg.jit.name()));
+            text.push_str(&format!(
+                "\non {} {} the program said\n{said}",
+                leg.every.kernel,
+                leg.every.jit.name()
+            ));
             told.push(said);
         }
     }
@@ -282,7 +279,7 @@ fn output(ran: &[(&Leg, &Ran)]) -> String {
 /// The last line: whether there is something to act on.
 fn verdict(legs: &[Leg]) -> String {
     if is_well(legs) {
-        let kernels: BTreeSet<&String> = legs.iter().map(|leg| &leg.kernel).collect();
+        let kernels: BTreeSet<&String> = legs.iter().map(|leg| &leg.every.kernel).collect();
         let does = match kernels.len() {
             1 => "the kernel does".to_owned(),
             count => format!("each of {count} kernels does"),

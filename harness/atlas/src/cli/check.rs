@@ -1,16 +1,14 @@
 //! `atlas check`.
 
-use super::compiler::CompilerChoice;
+use super::compiler::{CompilerChoice, subject};
 use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::check::chosen::Chosen;
 use crate::check::image;
 use crate::check::program::Program;
-use crate::check::{Order, is_well, json, means_its_policy, on_kernel, text};
+use crate::check::{Order, is_well, json, means_its_policy, needs, on_kernel, text};
 use crate::cli::out::{say, sayln};
-use crate::explain::Subject;
-use crate::source;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -70,10 +68,7 @@ fn variable(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
-    let subject = Subject::of(source::read(&args.file)?, args.compiler.into())?;
-    for note in &subject.notes {
-        eprintln!("{}: {note}", subject.name);
-    }
+    let subject = subject(&args.file, args.compiler)?;
     // Before Ctrl-C is taken: it may take a second.
     let map = subject.map();
     let chosen = Chosen::of(&subject.filter, &map.explored);
@@ -82,7 +77,8 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         args.program.split_first().map(|(path, arguments)| program(args, path, arguments)).transpose()?;
     let Ready { kernels, guests, stop } = args.place.ready()?;
     let limit = Duration::from_secs(args.limit.into());
-    let order = Order { filter: subject.filter.clone(), chosen, program, jit: args.place.jit, limit };
+    let needs = needs(&subject.filter, &chosen.calls);
+    let order = Order { filter: subject.filter.clone(), chosen, needs, program, jit: args.place.jit, limit };
     let tell = |line: &str| {
         if !args.quiet {
             eprintln!("{line}");
@@ -99,7 +95,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("the filter is not what the policy means:\n{disagreement}");
     }
     if stop.load(SeqCst) {
-        return Ok(interrupted(legs.iter().map(|leg| &leg.kernel), kernels.len()));
+        return Ok(interrupted(legs.iter().map(|leg| &leg.every.kernel), kernels.len()));
     }
     let well = faithful.is_ok() && is_well(&legs);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })

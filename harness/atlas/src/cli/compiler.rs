@@ -1,7 +1,11 @@
-//! Who makes a filter of a policy, as an argument.
+//! Filters and policies of the user's own, and who makes a filter of a policy, as arguments.
 
+use super::Failure;
+use crate::explain::Subject;
+use crate::source;
 use atlas_policy::Compiler;
 use clap::ValueEnum;
+use std::path::Path;
 
 /// Who makes a filter of a policy.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -26,4 +30,13 @@ impl From<CompilerChoice> for Compiler {
             CompilerChoice::Seccompiler => Self::Seccompiler,
         }
     }
+}
+
+/// Reads a filter, or what a compiler makes one of. What its notation says in vain is said.
+pub(super) fn subject(path: &Path, compiler: CompilerChoice) -> Result<Subject, Failure> {
+    let subject = Subject::of(source::read(path)?, compiler.into())?;
+    for note in &subject.notes {
+        eprintln!("{}: {note}", subject.name);
+    }
+    Ok(subject)
 }

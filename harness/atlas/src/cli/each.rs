@@ -1,13 +1,14 @@
 //! The same on every kernel.
 
 use super::ENVIRONMENT;
+use super::run::default_jobs;
 use atlas_vm::kernels::Kernel;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-/// Does it on every kernel, on as many at once as there are processors, until told to stop. What comes of it
+/// Does it on every kernel, on as many at once as there are processors and there is memory for, until told to stop. What comes of it
 /// is in the kernels' order, and what was under way when it was told to stop is none of it: its guests were
 /// killed.
 pub(super) fn on_each<T: Send>(
@@ -15,7 +16,7 @@ pub(super) fn on_each<T: Send>(
     stop: &AtomicBool,
     work: impl Fn(&Kernel) -> Vec<T> + Sync,
 ) -> Vec<T> {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
+    let jobs = default_jobs().min(kernels.len());
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..jobs {

@@ -1,11 +1,10 @@
 //! `atlas explain`.
 
 use super::Failure;
-use super::compiler::CompilerChoice;
+use super::compiler::{CompilerChoice, subject};
 use crate::cli::out::{say, sayln};
 use crate::explain::call::Asked;
 use crate::explain::{Explained, Subject, text};
-use crate::source;
 use crate::sweep::example::Example;
 use atlas_model::bpf;
 use std::path::PathBuf;
@@ -50,15 +49,12 @@ Exit status: 0, or 2 for usage and environment.";
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let subject = match (&args.file, args.example) {
-        (Some(path), _) => Subject::of(source::read(path)?, args.compiler.into())?,
+        (Some(path), _) => subject(path, args.compiler)?,
         (None, example) => {
             let filter = example.unwrap_or(Example::Toy).filter()?;
             Subject { name: "the example".into(), filter, compiler: None, policy: None, notes: vec![] }
         }
     };
-    for note in &subject.notes {
-        eprintln!("{}: {note}", subject.name);
-    }
     if args.disassemble {
         say!("{}", bpf::disassemble(&subject.filter));
         return Ok(ExitCode::SUCCESS);

@@ -1,13 +1,14 @@
 //! `atlas fuzz`.
 
+use super::place::accelerator;
 use super::run::{AccelChoice, default_jobs, guests, kernels};
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::cli::out::sayln;
 use crate::fuzz::{self, Budget, Event, Finding, Plan, Reach, Tally};
 use crate::plan::JitChoice;
 use atlas_properties::Property;
+use atlas_vm::BootOptions;
 use atlas_vm::kernels::Store;
-use atlas_vm::{Accelerator, BootOptions};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -91,8 +92,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let store = Store::open()?;
     let kernels = kernels(&store, &args.kernel)?;
     let stop = interrupt::watch()?;
-    let probed = store.root().join("kvm");
-    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let accelerator = accelerator(args.accel, &store, &kernels)?;
     let plan = Plan {
         kernels,
         properties,

@@ -42,9 +42,18 @@ impl Place {
         let store = Store::open()?;
         let kernels = run::kernels(&store, &self.kernel)?;
         let stop = interrupt::watch()?;
-        let probed = store.root().join("kvm");
-        let accelerator = Accelerator::find(self.accel.into(), &kernels[0].path, Some(&probed))?;
+        let accelerator = accelerator(self.accel, &store, &kernels)?;
         let options = BootOptions { accelerator, ..BootOptions::default() };
         Ok(Ready { kernels, guests: run::guests(&store, self.cold, options)?, stop })
     }
+}
+
+/// What runs the guests of these kernels. What was found out about KVM is kept in the store.
+pub(super) fn accelerator(
+    choice: run::AccelChoice,
+    store: &Store,
+    kernels: &[Kernel],
+) -> Result<Accelerator, Failure> {
+    let probed = store.root().join("kvm");
+    Ok(Accelerator::find(choice.into(), &kernels[0].path, Some(&probed))?)
 }

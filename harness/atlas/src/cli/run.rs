@@ -1,5 +1,6 @@
 //! `atlas run`.
 
+use super::place::accelerator;
 use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::cli::out::{say, sayln};
@@ -13,7 +14,7 @@ use crate::results::Verdict;
 use crate::shard::Shard;
 use crate::store::{self, Writer};
 use atlas_vm::kernels::{Kernel, Store};
-use atlas_vm::{Accel, Accelerator, BootOptions};
+use atlas_vm::{Accel, BootOptions};
 use clap::ValueEnum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -154,8 +155,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     let stop = interrupt::watch()?;
-    let probed = store.root().join("kvm");
-    let accelerator = Accelerator::find(args.accel.into(), &kernels[0].path, Some(&probed))?;
+    let accelerator = accelerator(args.accel, &store, &kernels)?;
     let mut options =
         BootOptions { accelerator, append: args.append, window: !args.no_window, ..BootOptions::default() };
     if let Some(cpu) = args.cpu {

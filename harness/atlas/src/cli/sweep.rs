@@ -1,11 +1,11 @@
 //! `atlas sweep`.
 
-use super::compiler::CompilerChoice;
+use super::compiler::{CompilerChoice, subject};
 use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::cli::out::{say, sayln};
-use crate::source;
+use crate::explain::call::parse_number;
 use crate::sweep::example::Example;
 use crate::sweep::{Leg, Order, on_kernel, text};
 use atlas_model::Filter;
@@ -66,11 +66,8 @@ instruction and by int 0x80. No call is carried out.
 Exit status: 0 every kernel answers as the model says, 1 one does not, 2 usage or environment.";
 
 fn register(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| format!("`{text}` is not a register's value: decimal, or hexadecimal with 0x"))
+    let wrong = || format!("`{text}` is not a register's value: decimal, or hexadecimal with 0x");
+    parse_number(text).ok_or_else(wrong)
 }
 
 pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
@@ -107,12 +104,8 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The filter that was asked for; one that no kernel takes is refused here.
 fn filter(args: &Args) -> Result<Filter, Failure> {
-    let Some(path) = args.filter.as_ref().or(args.policy.as_ref()) else {
-        return Ok(args.example.unwrap_or(Example::Toy).filter()?);
-    };
-    let source = source::read(path)?;
-    for note in source.notes() {
-        eprintln!("{}: {note}", source.file);
+    match args.filter.as_ref().or(args.policy.as_ref()) {
+        Some(path) => Ok(subject(path, args.compiler)?.filter),
+        None => Ok(args.example.unwrap_or(Example::Toy).filter()?),
     }
-    Ok(source.filter(args.compiler.into())?)
 }

@@ -59,17 +59,23 @@ fn also(name: &str) -> String {
     }
 }
 
-/// A number in decimal, which may be negative, or in hexadecimal with 0x.
+/// A number in decimal, or in hexadecimal with 0x, without a sign.
 #[must_use]
 pub fn parse_number(text: &str) -> Option<u64> {
+    // The parsers would take a sign.
+    let digits = |digits: &str| digits.starts_with(|c: char| c.is_ascii_hexdigit());
     match text.strip_prefix("0x") {
-        // The parser would take a sign.
-        Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {
-            u64::from_str_radix(digits, 16).ok()
-        }
-        None if text.starts_with('-') => text.parse::<i64>().ok().map(|value| value as u64),
-        None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
-        _ => None,
+        Some(hex) => digits(hex).then(|| u64::from_str_radix(hex, 16).ok())?,
+        None => digits(text).then(|| text.parse().ok())?,
+    }
+}
+
+/// An argument, which may be negative.
+fn parse_argument(text: &str) -> Option<u64> {
+    if text.starts_with('-') {
+        text.parse::<i64>().ok().map(|value| value as u64)
+    } else {
+        parse_number(text)
     }
 }
 
@@ -100,7 +106,7 @@ impl FromStr for Asked {
             Some(Ok(nr)) => nr,
             _ => syscalls::number(abi, name).ok_or_else(|| NotACall::Name { abi, name: name.into() })?,
         };
-        if (abi == Abi::X32) != (nr & Abi::X32_BIT != 0 && nr != u32::MAX) && abi != Abi::I386 {
+        if Abi::of(abi.audit_arch(), nr) != Some(abi) {
             return Err(NotACall::Number { abi, number: nr });
         }
         Ok(Self { abi, nr, args })
@@ -117,7 +123,7 @@ fn arguments(list: &str) -> Result<[u64; 6], NotACall> {
         return Err(NotACall::Many(given.len()));
     }
     for (arg, text) in args.iter_mut().zip(&given) {
-        *arg = parse_number(text).ok_or_else(|| NotACall::Argument((*text).into()))?;
+        *arg = parse_argument(text).ok_or_else(|| NotACall::Argument((*text).into()))?;
     }
     Ok(args)
 }

@@ -76,17 +76,23 @@ impl Map {
         rows.iter().max_by_key(|(_, numbers)| numbers.len()).map(|(words, _)| words)
     }
 
-    /// The ways that a call can take, whatever its arguments.
-    pub fn ways(&self, asked: &Asked) -> impl Iterator<Item = &Way> {
+    /// The kinds of ways that a call can take, by their place. Calls for which they are the same come to the same by
+    /// the same arguments, so that what holds of one has not to be worked out for the others.
+    #[must_use]
+    pub fn kinds_for(&self, asked: &Asked) -> Vec<usize> {
         let data = asked.call().data();
-        let kinds = self.kinds.iter().filter(move |kind| kind.admits(&data));
-        kinds.flat_map(|kind| &kind.ways).map(|&at| &self.explored.ways[at])
+        (0..self.kinds.len()).filter(|&at| self.kinds[at].admits(&data)).collect()
+    }
+
+    /// The ways of some kinds.
+    pub fn ways(&self, kinds: &[usize]) -> impl Iterator<Item = &Way> {
+        kinds.iter().flat_map(|&kind| &self.kinds[kind].ways).map(|&at| &self.explored.ways[at])
     }
 
     /// What becomes of a call, whatever its arguments.
     #[must_use]
     pub fn explain(&self, subject: &Subject, asked: &Asked) -> Explained {
-        let ways: Vec<Way> = self.ways(asked).cloned().collect();
+        let ways: Vec<Way> = self.ways(&self.kinds_for(asked)).cloned().collect();
         let over = |at: &&usize| ways.iter().any(|way| way.steps.contains(at));
         let blind = self.explored.blind.iter().filter(over).copied().collect();
         Explained { asked: *asked, blind, cut: self.explored.cut, rule: subject.rule(asked), ways }

@@ -8,7 +8,7 @@ use atlas_model::action::errno;
 use atlas_model::bpf::{self, Dialect, Way};
 use atlas_model::experiment::layout;
 use atlas_model::{Abi, Action, Call};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A number that no kernel has given to a call yet.
 const NOBODYS: u32 = 1023;
@@ -68,8 +68,23 @@ fn socketcall(map: &Map) -> Option<String> {
 /// an `int` to 32 bits after filters have seen it whole (include/linux/syscalls.h `__SC_CAST`; seccomp(2),
 /// "Caveats"; CVE-2019-7303). i386 calls have no such bits.
 fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
+    let mut known: BTreeMap<Vec<usize>, Option<[u64; 6]>> = BTreeMap::new();
     let native = map.by_arguments.iter().filter(|(abi, _)| *abi != Abi::I386);
-    let passed: Vec<String> = native.filter_map(|&(abi, nr)| passed(subject, map, abi, nr)).collect();
+    let passed: Vec<String> = native
+        .filter_map(|&(abi, nr)| {
+            let asked = Asked { abi, nr, args: None };
+            let kinds = map.kinds_for(&asked);
+            let args = match known.get(&kinds) {
+                Some(args) => *args,
+                None => {
+                    let args = passing(subject, map.ways(&kinds), &asked);
+                    known.insert(kinds, args);
+                    args
+                }
+            };
+            args.map(|args| Call { args, ..asked.call() }.to_text())
+        })
+        .collect();
     if passed.is_empty() {
         return None;
     }
@@ -80,11 +95,16 @@ fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
     ))
 }
 
-/// A call that is let through, and is denied without a bit above 31.
-fn passed(subject: &Subject, map: &Map, abi: Abi, nr: u32) -> Option<String> {
-    let asked = Asked { abi, nr, args: None };
-    let denies = |way: &&Way| !lets_through(way.ran.word);
-    map.ways(&asked).filter(denies).find_map(|way| {
+/// Arguments with which a call is let through, and without a bit above 31 denied.
+fn passing<'a>(
+    subject: &Subject,
+    mut ways: impl Iterator<Item = &'a Way>,
+    asked: &Asked,
+) -> Option<[u64; 6]> {
+    ways.find_map(|way| {
+        if lets_through(way.ran.word) {
+            return None;
+        }
         (0..6_u32).find_map(|index| {
             let looked_at = |test: &bpf::Test| test.at == offset::arg_low(index);
             // One way may be for many numbers.
@@ -96,7 +116,7 @@ fn passed(subject: &Subject, map: &Map, abi: Abi, nr: u32) -> Option<String> {
             }
             *arg |= 1 << 32;
             let word = bpf::run(&subject.filter, &data, &Dialect::default()).word;
-            lets_through(word).then(|| Call { abi, nr: nr.into(), args: data.args }.to_text())
+            lets_through(word).then_some(data.args)
         })
     })
 }

@@ -1,28 +1,27 @@
 //! Filters on paper as people and machines read them.
 
+use super::call::Asked;
 use super::{Explained, Map, Subject, remarks};
-use crate::numbers::{call_text, ranges, words, wrapped};
+use crate::numbers::{call_text, paragraph, ranges, words, wrapped};
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::bpf::op::{self, Kind};
 use atlas_model::bpf::{self, Way};
 use atlas_model::policy::Rule;
 use atlas_model::{Abi, Action};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How many ways of a call are told.
 const MOST_TOLD: usize = 40;
 /// Comparisons that lead to the next instruction are left out where there are more in a row.
 const IN_A_ROW: usize = 6;
+
 /// What a filter is, in a line.
 #[must_use]
 pub fn head(subject: &Subject) -> String {
     let by = subject.compiler.map(|compiler| format!(" by {compiler}")).unwrap_or_default();
-    let length = subject.filter.len();
-    format!(
-        "{}{by}: {length} instructions of classic BPF, {} for the kernel\n",
-        subject.name,
-        bpf::kernel_len(&subject.filter, bpf::ChainUnit::EbpfPrologue3)
-    )
+    let (length, kernel) = (subject.filter.len(), subject.kernel_len());
+    format!("{}{by}: {length} instructions of classic BPF, {kernel} for the kernel\n", subject.name)
 }
 
 /// One call: what it comes to, and the way there.
@@ -58,8 +57,9 @@ fn branches(explained: &Explained, line: fn(&Way) -> String) -> String {
     let mut ways: Vec<&Way> = explained.ways.iter().collect();
     if ways.len() > MOST_TOLD {
         // What most of them come to can be guessed.
-        let alike = |way: &Way| explained.ways.iter().filter(|other| other.ran.word == way.ran.word).count();
-        ways.sort_by_cached_key(|way| alike(way));
+        let mut alike: BTreeMap<u32, usize> = BTreeMap::new();
+        ways.iter().for_each(|way| *alike.entry(way.ran.word).or_default() += 1);
+        ways.sort_by_key(|way| alike[&way.ran.word]);
     }
     let told = ways.into_iter().take(MOST_TOLD).map(line).collect::<String>();
     match explained.ways.len().checked_sub(MOST_TOLD) {
@@ -98,13 +98,19 @@ fn of_arguments(way: &Way) -> Vec<String> {
         .collect()
 }
 
-fn branch(way: &Way) -> String {
+/// What a way comes to, and when.
+fn case(way: &Way) -> String {
     let action = Action::from_word(way.ran.word);
     let where_ = match of_arguments(way) {
         all if all.is_empty() => "in every other case".to_owned(),
         all => format!("where {}", all.join(", ")),
     };
-    format!("  {action} {where_}; instruction {:04} decides\n", way.ran.decided_at)
+    format!("  {action} {where_}\n")
+}
+
+/// The same with the instruction, which differs from call to call.
+fn branch(way: &Way) -> String {
+    format!("{}; instruction {:04} decides\n", case(way).trim_end(), way.ran.decided_at)
 }
 
 /// The instructions of a way, with what they saw.
@@ -162,15 +168,14 @@ pub fn whole(subject: &Subject, map: &Map) -> String {
             text.push_str(&format!("{}{what}\n", row(given, numbers.len())));
         }
     }
-    text.push_str(&by_arguments(subject, map));
-    let remarks = remarks::of(subject, map);
-    if !remarks.is_empty() {
-        text.push_str("\nworth knowing\n");
-    }
-    for remark in remarks {
-        text.push_str(&wrapped("  ", &remark.split(' ').map(str::to_owned).collect::<Vec<_>>()));
-    }
-    text
+    text + &by_arguments(subject, map) + &worth_knowing(subject, map)
+}
+
+/// The remarks, under a head where there are some.
+#[must_use]
+pub fn worth_knowing(subject: &Subject, map: &Map) -> String {
+    let remarks: String = remarks::of(subject, map).iter().map(|remark| paragraph("  ", remark)).collect();
+    if remarks.is_empty() { remarks } else { format!("\nworth knowing\n{remarks}") }
 }
 
 fn row(given: &[u32], count: usize) -> String {
@@ -181,14 +186,18 @@ fn row(given: &[u32], count: usize) -> String {
 /// The calls of which arguments decide; a name that several ABIs decide alike is told once.
 fn by_arguments(subject: &Subject, map: &Map) -> String {
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    let mut known: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
     for &(abi, nr) in &map.by_arguments {
-        let explained = map.explain(subject, &super::call::Asked { abi, nr, args: None });
-        let said = branches(&explained, branch_alone) + &doubts(&explained);
-        let name = call_text(&explained.asked.call());
-        match told.iter_mut().find(|(known, _)| *known == said) {
-            Some((_, names)) => names.push(name),
-            None => told.push((said, vec![name])),
-        }
+        let asked = Asked { abi, nr, args: None };
+        let place = *known.entry(map.kinds_for(&asked)).or_insert_with(|| {
+            let explained = map.explain(subject, &asked);
+            let said = branches(&explained, case) + &doubts(&explained);
+            told.iter().position(|(other, _)| *other == said).unwrap_or_else(|| {
+                told.push((said, vec![]));
+                told.len() - 1
+            })
+        });
+        told[place].1.push(call_text(&asked.call()));
     }
     let mut text = String::new();
     if !told.is_empty() {
@@ -201,12 +210,6 @@ fn by_arguments(subject: &Subject, map: &Map) -> String {
     text
 }
 
-/// As [`branch`], without the instruction, which differs from call to call.
-fn branch_alone(way: &Way) -> String {
-    let text = branch(way);
-    text.split_once(';').map_or(text.clone(), |(said, _)| said.to_owned() + "\n")
-}
-
 /// For machines.
 #[must_use]
 pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) -> Value {
@@ -214,7 +217,7 @@ pub fn to_json(subject: &Subject, explained: &[Explained], map: Option<&Map>) ->
         "filter": subject.name,
         "compiler": subject.compiler.map(atlas_policy::Compiler::name),
         "instructions": subject.filter.len(),
-        "kernel_instructions": bpf::kernel_len(&subject.filter, bpf::ChainUnit::EbpfPrologue3),
+        "kernel_instructions": subject.kernel_len(),
         "notes": subject.notes,
         "calls": explained.iter().map(call_json).collect::<Vec<_>>(),
     });

@@ -1,15 +1,17 @@
 //! `atlas kernels warm`, and the list of templates.
 
-use super::super::run::{AccelChoice, default_jobs, kernels};
+use super::super::each::on_each;
+use super::super::place::accelerator;
+use super::super::run::{AccelChoice, kernels};
 use super::super::{DEVIATES, Failure, interrupt};
 use crate::cli::out::sayln;
 use crate::guests::{self, Guests};
 use crate::run::first_guest;
+use atlas_vm::BootOptions;
 use atlas_vm::kernels::{Kernel, Store};
 use atlas_vm::templates::ROOM;
-use atlas_vm::{Accelerator, BootOptions};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 #[derive(Debug, clap::Args)]
@@ -76,27 +78,16 @@ impl Args {
         atlas_vm::version()?;
         let kernels = kernels(store, &self.kernel)?;
         let stop = interrupt::watch()?;
-        let probed = store.root().join("kvm");
-        let accelerator = Accelerator::find(self.accel.into(), &kernels[0].path, Some(&probed))?;
+        let accelerator = accelerator(self.accel, store, &kernels)?;
         let options = BootOptions { accelerator, append: self.append, ..BootOptions::default() };
         Ok(warm(&kernels, &Guests::warm(options, store)?, &stop))
     }
 }
 
 fn warm(kernels: &[Kernel], guests: &Guests, stop: &AtomicBool) -> ExitCode {
-    let (next, cold) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..default_jobs().min(kernels.len()) {
-            scope.spawn(|| {
-                while let Some(kernel) = kernels.get(next.fetch_add(1, SeqCst)) {
-                    if stop.load(SeqCst) || !is_warm(kernel, guests) {
-                        cold.fetch_add(1, SeqCst);
-                    }
-                }
-            });
-        }
-    });
-    if cold.into_inner() == 0 { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) }
+    let warm = on_each(kernels, stop, |kernel| vec![is_warm(kernel, guests)]);
+    let all = warm.len() == kernels.len() && warm.into_iter().all(|warm| warm);
+    if all { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) }
 }
 
 /// Warms one kernel, and says how that went.
