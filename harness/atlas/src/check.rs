@@ -6,8 +6,10 @@
 //! traced, and [`program`] judges each call that the filter denied it.
 
 pub mod chosen;
-pub mod image;
+mod elf;
+pub mod files;
 pub mod json;
+mod loader;
 pub mod program;
 pub mod text;
 

@@ -1,5 +1,5 @@
-//! `atlas check` on a real kernel: an example's policy, filters of the test's own, and a static program
-//! behind them. `ATLAS_KERNEL` names another kernel than 6.12.
+//! `atlas check` on a real kernel: an example's policy, filters of the test's own, and programs
+//! behind them, static and dynamic. `ATLAS_KERNEL` names another kernel than 6.12.
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use atlas_model::bpf::{self, Insn};
@@ -116,25 +116,70 @@ fn a_filter_alone_is_held_against_the_model() {
 }
 
 #[test]
-fn what_is_no_static_program_is_refused() {
+fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
+    let (directory, dynamic) = linked("-no-pie");
+    let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
+    std::fs::write(directory.path().join("greeting"), "read from a file").unwrap();
+    let here = ["--json", "--quiet", "--jit", "on"];
+    let dynamic = dynamic.to_str().unwrap();
+    let run = |more: &[&str]| {
+        let output = check(&lets_all, &[&here[..], more].concat());
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), json)
+    };
+    let given = format!("{}=/etc/given", directory.path().display());
+    let (status, json) = run(&["--file", &given, "--", dynamic, "0", "/etc/given/greeting"]);
+    let program = &json["runs"][0]["program"];
+    assert_eq!(status, Some(0), "{json:#}");
+    assert_eq!(program["stdout"], "socket 3, read from a file\n");
+    assert_eq!(program["denied"][0]["call"]["name"], "getppid");
+    let files: Vec<&str> = json["files"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert_eq!(files[0], dynamic);
+    assert!(files.iter().any(|path| path.ends_with("/libc.so.6")), "{files:?}");
+    assert!(files.contains(&"/etc/given/greeting"), "{files:?}");
+
+    // What is not given is not there, and that is said.
+    let (status, json) = run(&["--", dynamic, "0", "/etc/given/greeting"]);
+    let program = &json["runs"][0]["program"];
+    assert_eq!((status, &program["exit_status"]), (Some(1), &4.into()), "{json:#}");
+    assert!(program["not_found"].as_array().unwrap().contains(&"/etc/given/greeting".into()), "{program:#}");
+    let (_, text) = said(&lets_all, &["--jit", "on", "--", dynamic, "0", "/etc/given/greeting"]);
+    assert!(text.contains("looked for /etc/ld.so.preload, /etc/given/greeting"), "{text}");
+    assert!(text.contains("MiB of files: "), "{text}");
+}
+
+#[test]
+fn a_program_is_found_as_a_shell_finds_it() {
+    let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
+    let (status, text) = said(&lets_all, &["--jit", "on", "--", "env"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("/env,"), "{text}");
+}
+
+#[test]
+fn what_is_no_program_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("it");
     for (content, says) in [
-        ("#!/bin/sh\n", "is no program: "),
+        ("#!/bin/sh\n", "is no program: it is a script. Name what runs it (/bin/sh)"),
         ("", "is no program: "),
         ("\x7fELF\x01\x01\x01", "is no program: "),
     ] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("it");
         std::fs::write(&path, content).unwrap();
-        let output = check(Path::new(POLICY), &["--", path.to_str().unwrap()]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains(says) && stderr.contains("statically linked ELF"), "{stderr}");
+        refused(&["--", path.to_str().unwrap()], says);
     }
-    let (_directory, dynamic) = linked("-no-pie");
-    let output = check(Path::new(POLICY), &["--", dynamic.to_str().unwrap()]);
+    refused(&["--", "no-such-program"], "there is no no-such-program in any directory of PATH");
+    let program = program().to_str().unwrap();
+    refused(&["--file", "/no/such/file", "--", program], "cannot read /no/such/file: No such file");
+    refused(&["--file", "/dev/zero", "--", program], "more than 40 MiB");
+}
+
+#[track_caller]
+fn refused(more: &[&str], says: &str) {
+    let output = check(Path::new(POLICY), more);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("is linked dynamically: it needs /lib64/ld-linux"), "{stderr}");
+    assert!(stderr.contains(says), "{stderr}");
 }
 
 /// Whether a process has a child.

@@ -1,4 +1,4 @@
-//! A user's static program behind a filter, and every system call that it makes.
+//! A user's program behind a filter, and every system call that it makes.
 //!
 //! The program is a process of its own that a tracer follows: PID 1, by ptrace(2), from one call to the
 //! next. Since 4.8 a tracer hears of a call before a filter judges it (kernel/entry/common.c
@@ -12,7 +12,9 @@
 
 mod child;
 mod ledger;
+mod missed;
 mod output;
+mod root;
 mod stops;
 mod tracer;
 
@@ -29,12 +31,12 @@ use tracer::Tracer;
 /// How long output stays in its pipe at most while tasks make calls or wait.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Runs the program at a path as its tracer, until all the processes and threads that it came to have
-/// ended or time runs out. Every other process of the guest is gone afterwards. `close` lists descriptors that
-/// the program shall not have.
+/// Runs a program as its tracer, until all the processes and threads that it came to have
+/// ended or time runs out. Every other process of the guest is gone afterwards. `root` is the directory that is
+/// its root, and has to be a mount; `close` lists descriptors that the program shall not have.
 ///
-/// It runs as root, in `/`, with an empty standard input, and nothing but the filter confines it: it may
-/// have changed files, mounts and settings of the guest, or have halted it. Whoever needs the guest as it
+/// It runs as root, with an empty standard input, and nothing but the filter confines it: it may
+/// have changed files and settings of the guest, or have halted it. Whoever needs the guest as it
 /// was takes a clone for each program.
 ///
 /// A tracer has its limits. The program can find out that it has one, and cannot have another (ptrace(2)).
@@ -45,12 +47,13 @@ const LOOK: Duration = Duration::from_millis(2);
 /// # Errors
 /// A sentence: the program cannot be asked for in this way, there was no process for it, or the kernel
 /// does not tell a tracer of calls.
-pub fn carry_out(trace: &Trace, path: &CStr, limit: Duration, close: &[i32]) -> Result<Traced, String> {
-    let plan = Plan::of(trace, path)?;
+pub fn carry_out(trace: &Trace, root: &CStr, limit: Duration, close: &[i32]) -> Result<Traced, String> {
+    let plan = Plan::of(trace, root)?;
     let gate = Gate::get().map_err(|errno| format!("no memory for the program's start: errno {}", -errno))?;
     gate.reset();
     let ((stdout, out_end), (stderr, err_end)) = (Output::new()?, Output::new()?);
     let mut outputs = [stdout, stderr];
+    let starved = starved();
     let start = Instant::now();
     let pid = crate::stage::fork();
     if pid == 0 {
@@ -75,6 +78,9 @@ pub fn carry_out(trace: &Trace, path: &CStr, limit: Duration, close: &[i32]) -> 
     outputs.iter_mut().for_each(Output::drain);
     let attached = match (gate.attached(), in_time) {
         (Some(attached), _) => attached,
+        (None, true) if gate.rooted() < 0 => {
+            return Err(format!("the program got no root directory: errno {}", -gate.rooted()));
+        }
         (None, true) => return Err("the program's process ended before it attached the filter".into()),
         (None, false) => return Err("time was over before the program was begun".into()),
     };
@@ -90,9 +96,17 @@ pub fn carry_out(trace: &Trace, path: &CStr, limit: Duration, close: &[i32]) -> 
         stdout: stdout.bytes,
         stderr: stderr.bytes,
         cut,
+        missed: seen.missed,
+        starved: starved.zip(self::starved()).map(|(before, after)| after.saturating_sub(before)),
         tasks: seen.tasks,
         micros,
     })
+}
+
+/// How many processes the kernel has ended for want of memory.
+fn starved() -> Option<u64> {
+    let counts = sys::read_file("/proc/vmstat")?;
+    counts.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
 /// Attends to all tasks until there are none. Returns false when time ran out first.

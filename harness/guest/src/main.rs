@@ -2,7 +2,7 @@
 //!
 //! It makes the machine usable (file systems, a raw serial line, the shared window), says that it
 //! is ready, and then serves one request at a time. It judges nothing and keeps nothing between
-//! requests but the program that it was given. Started by hand outside a guest it says so and ends.
+//! requests but the files of the program that it was given. Started by hand outside a guest it says so and ends.
 
 mod link;
 mod measure;

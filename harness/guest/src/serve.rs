@@ -78,9 +78,7 @@ fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
             }
             Response::Measured(measure::carry_out(asked, bounded(asked.limit_ms), &link.descriptors()))
         }
-        Request::Put { offset, bytes } => {
-            program::put(*offset, bytes).map_or_else(Response::Refused, Response::Stored)
-        }
+        Request::Put(part) => program::put(part).map_or_else(Response::Refused, Response::Stored),
         Request::Trace(asked) => {
             if let Some(on) = asked.jit
                 && let Err(problem) = switch_jit(on)

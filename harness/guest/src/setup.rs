@@ -7,7 +7,7 @@ use std::ffi::CString;
 /// have is not an error: probes find that out.
 pub(crate) fn machine() -> Result<(), String> {
     for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys")] {
-        let _ = mount(kind, place);
+        let _ = mount(kind, place, "");
     }
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
@@ -17,11 +17,12 @@ pub(crate) fn machine() -> Result<(), String> {
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
 }
 
-/// Mounts a file system that needs no device. Says whether it could.
-pub(crate) fn mount(kind: &str, place: &str) -> bool {
-    let (kind, place) = (c_string(kind), c_string(place));
-    // SAFETY: three C strings that live until the call returns, and no data.
-    unsafe { libc::mount(kind.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) == 0 }
+/// Mounts a file system that needs no device, with options of its own. Says whether it could.
+pub(crate) fn mount(kind: &str, place: &str, options: &str) -> bool {
+    let (kind, place, options) = (c_string(kind), c_string(place), c_string(options));
+    let (name, data) = (kind.as_ptr(), options.as_ptr().cast());
+    // SAFETY: C strings that live until the call returns; a string is what these file systems take for data.
+    unsafe { libc::mount(name, place.as_ptr(), name, 0, data) == 0 }
 }
 
 fn c_string(text: &str) -> CString {

@@ -45,7 +45,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
         Request::Run { items, .. } => Some((RAN, items.len())),
         Request::Sweep { sweep, .. } => Some((SWEPT, sweep.calls.count())),
         // What these answers hold is bounded by their types.
-        Request::Hello | Request::Wake(_) | Request::Measure(_) | Request::Put { .. } => None,
+        Request::Hello | Request::Wake(_) | Request::Measure(_) | Request::Put(_) => None,
         // Bounded below.
         Request::Trace(_) => None,
     };
@@ -66,7 +66,7 @@ pub fn decode_answer(request: &Request, payload: &[u8]) -> Result<Response, NotA
         (_, Response::Refused(_))
         | (Request::Hello | Request::Wake(_), Response::Hello(_))
         | (Request::Sweep { .. }, Response::Swept(_))
-        | (Request::Put { .. }, Response::Stored(_)) => Ok(response),
+        | (Request::Put(_), Response::Stored(_)) => Ok(response),
         (Request::Run { items, .. }, Response::Ran(outcomes)) => {
             match items.iter().zip(outcomes).position(|(item, outcome)| !can_have(item, outcome)) {
                 Some(index) => Err(NotAnAnswer::Outcome { index }),
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_is_put_is_stored_and_what_is_traced_is_told() {
-        let put = Request::Put { offset: 0, bytes: vec![1] };
+        let put = Request::Put(crate::Part { bytes: vec![1], ..crate::Part::default() });
         let stored = encode(&Response::Stored(1)).unwrap();
         assert!(decode_answer(&put, &stored).is_ok());
         assert!(matches!(decode_answer(&put, &traced(1, 1)), Err(NotAnAnswer::Kind)));

@@ -17,7 +17,7 @@ pub use answer::{NotAnAnswer, decode_answer};
 pub use frame::{Decoder, FrameError, Header, Kind, Place};
 pub use measure::{Measure, Measured};
 pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, Wake};
-pub use program::{Came, Made, Trace, Traced};
+pub use program::{Came, Made, Part, Trace, Traced};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,13 +1,13 @@
 //! What host and guest say to each other. The host asks, the guest answers once, and keeps no
-//! state between requests but the program that it was given.
+//! state between requests but the files of the program that it was given.
 
-use crate::{Measure, Measured, Trace, Traced};
+use crate::{Measure, Measured, Part, Trace, Traced};
 use atlas_model::sweep::{Sweep, Swept};
 use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning or its encoding.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,13 +36,8 @@ pub enum Request {
     Measure(Measure),
     /// You are a clone: take this time and this entropy for yours. Answered as [`Request::Hello`].
     Wake(Wake),
-    /// Here is a part of a program's image.
-    Put {
-        /// Where it belongs: where the part before it ended. 0 begins a new image.
-        offset: u64,
-        /// The part. The whole has at most [`crate::program::MAX_IMAGE`] bytes.
-        bytes: Vec<u8>,
-    },
+    /// Here is a part of a file of a program's.
+    Put(Part),
     /// Run the program, and tell its calls.
     Trace(Trace),
 }
@@ -81,7 +76,7 @@ pub enum Response {
     Swept(Swept),
     /// To [`Request::Measure`].
     Measured(Measured),
-    /// To [`Request::Put`]: the length of the image by now.
+    /// To [`Request::Put`]: the length of the file by now.
     Stored(u64),
     /// To [`Request::Trace`].
     Traced(Traced),

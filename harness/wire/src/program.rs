@@ -1,5 +1,5 @@
-//! Programs of a user's: how the host hands one over, has it run behind a filter, and learns every
-//! system call that it made.
+//! Programs of a user's: how the host hands one over with its files, has it run behind a filter, and
+//! learns every system call that it made.
 //!
 //! The guest observes and judges nothing. What it answers is bounded however long the program runs:
 //! calls that came out alike are one group, which is shown by examples and counted.
@@ -8,10 +8,17 @@ use atlas_model::observation::{End, Sigsys};
 use atlas_model::{Abi, Call, Filter};
 use serde::{Deserialize, Serialize};
 
-/// The largest image of a program in bytes. It stands in the guest's memory, of which there are
-/// [`crate::window::ADDRESS`] bytes, and the program needs some as well.
-pub const MAX_IMAGE: u64 = 40 << 20;
-/// How many bytes of an image the host sends at once. Less than [`crate::frame::MAX_INLINE`], so that
+/// The most bytes of a program's files, all together and each one, where each takes whole [pages](PAGE). They
+/// stand in the guest's memory, of which there are [`crate::window::ADDRESS`] bytes, and the program needs
+/// some as well.
+pub const MAX_BYTES: u64 = 40 << 20;
+/// What the room that a file takes in the guest is a multiple of, in bytes.
+pub const PAGE: u64 = 4096;
+/// The most files of a program.
+pub const MAX_FILES: usize = 4096;
+/// The longest path of a file in bytes: `PATH_MAX` without its NUL (include/uapi/linux/limits.h).
+pub const MAX_PATH: usize = 4095;
+/// How many bytes of a file the host sends at once. Less than [`crate::frame::MAX_INLINE`], so that
 /// it does without the window.
 pub const PART: usize = 1 << 20;
 /// How many bytes are kept of what a program writes to its standard output, and of its standard error.
@@ -20,14 +27,33 @@ pub const MAX_OUTPUT: usize = 64 << 10;
 pub const MAX_EXAMPLES: usize = 8;
 /// The most entries of [`Traced::calls`].
 pub const MAX_CALLS: usize = 4096;
+/// The most entries of [`Traced::missed`], and the most bytes of each.
+pub const MAX_MISSED: (usize, usize) = (32, 256);
 
-/// A program, which was [put](crate::Request::Put) into the guest before, to be run and traced.
+/// A part of a file that a program shall find.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Where the program finds the file: an absolute path without `.` and `..`, of at most [`MAX_PATH`] bytes.
+    pub path: String,
+    /// Whether it can be executed.
+    pub executable: bool,
+    /// Where the part belongs: where the part before it ended. 0 begins the file anew.
+    pub offset: u64,
+    /// The part.
+    pub bytes: Vec<u8>,
+}
+
+/// A program, whose files were [put](crate::Request::Put) into the guest before, to be run and traced.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// What `net.core.bpf_jit_enable` shall be meanwhile; `None` leaves it alone.
     pub jit: Option<bool>,
     /// How long the program may take before the guest ends it, in milliseconds.
     pub limit_ms: u32,
+    /// The file that is executed, by its path there.
+    pub program: String,
+    /// Where it is run, which is made where it is not there.
+    pub directory: String,
     /// Its arguments, from `argv[0]`.
     pub arguments: Vec<String>,
     /// Its environment, `NAME=value` each.
@@ -56,6 +82,12 @@ pub struct Traced {
     pub stderr: Vec<u8>,
     /// Whether it wrote more to one of them.
     pub cut: bool,
+    /// What its calls looked for by name and did not find (ENOENT), each once: the first [`MAX_MISSED`]. As its
+    /// memory has them when the call returns.
+    pub missed: Vec<String>,
+    /// How many processes the kernel ended for want of memory meanwhile: `oom_kill` in /proc/vmstat, which came with
+    /// 4.13 (mm/oom_kill.c); `None` before.
+    pub starved: Option<u64>,
     /// How many processes and threads it came to.
     pub tasks: u32,
     /// How long it took in the guest, in microseconds.
@@ -115,6 +147,8 @@ impl Traced {
         self.attached <= 0
             && self.calls.len() <= MAX_CALLS
             && self.stdout.len().max(self.stderr.len()) <= MAX_OUTPUT
+            && self.missed.len() <= MAX_MISSED.0
+            && self.missed.iter().all(|path| path.len() <= MAX_MISSED.1)
             && self.calls.iter().all(possible)
     }
 }
@@ -138,6 +172,9 @@ mod tests {
         assert!(!traced(|traced| traced.stdout = vec![0; MAX_OUTPUT + 1]));
         assert!(!traced(|traced| traced.stderr = vec![0; MAX_OUTPUT + 1]));
         assert!(!traced(|traced| traced.calls = vec![traced.calls[0].clone(); MAX_CALLS + 1]));
+        assert!(traced(|traced| traced.missed = vec!["/".repeat(MAX_MISSED.1); MAX_MISSED.0]));
+        assert!(!traced(|traced| traced.missed = vec![String::new(); MAX_MISSED.0 + 1]));
+        assert!(!traced(|traced| traced.missed = vec!["/".repeat(MAX_MISSED.1 + 1)]));
         assert!(!traced(|traced| traced.calls[0].count = 0));
         assert!(!traced(|traced| traced.calls[0].task = 1));
         assert!(!traced(|traced| traced.attached = 1));
@@ -171,6 +208,8 @@ mod tests {
             stdout: vec![0; MAX_OUTPUT],
             stderr: vec![0; MAX_OUTPUT],
             cut: true,
+            missed: vec!["/".repeat(MAX_MISSED.1); MAX_MISSED.0],
+            starved: Some(u64::MAX),
             tasks: u32::MAX,
             micros: u64::MAX,
         };

@@ -7,7 +7,9 @@ use atlas_model::policy::Policy;
 use atlas_model::sweep::{Answer, Calls, Sweep, Swept};
 use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
 use atlas_model::{Abi, Filter, Observation};
-use atlas_wire::{Came, Fact, Hello, Item, Made, Outcome, Request, Response, Trace, Traced, decode, encode};
+use atlas_wire::{
+    Came, Fact, Hello, Item, Made, Outcome, Part, Request, Response, Trace, Traced, decode, encode,
+};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -72,12 +74,13 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|((jit, limit_ms), items)| Request::Run { jit, limit_ms, items }),
         2 => (any::<(Option<bool>, u32)>(), sweep())
             .prop_map(|((jit, limit_ms), sweep)| Request::Sweep { jit, limit_ms, sweep }),
-        1 => any::<(u64, Vec<u8>)>().prop_map(|(offset, bytes)| Request::Put { offset, bytes }),
-        1 => (any::<(Option<bool>, u32)>(), vec(text(), 0..4), vec(text(), 0..4), of(broken::any())).prop_map(
-            |((jit, limit_ms), arguments, environment, filter)| {
-                Request::Trace(Trace { jit, limit_ms, arguments, environment, filter })
-            }
-        ),
+        1 => (text(), any::<(bool, u64, Vec<u8>)>()).prop_map(|(path, (executable, offset, bytes))| {
+            Request::Put(Part { path, executable, offset, bytes })
+        }),
+        1 => (any::<(Option<bool>, u32)>(), (text(), text()), vec(text(), 0..4), vec(text(), 0..4), of(broken::any()))
+            .prop_map(|((jit, limit_ms), (program, directory), arguments, environment, filter)| {
+                Request::Trace(Trace { jit, limit_ms, program, directory, arguments, environment, filter })
+            }),
     ]
 }
 
@@ -165,9 +168,9 @@ fn traced() -> impl Strategy<Value = Traced> {
     let made = (abi, any::<(u32, [u64; 6], u64, u64, u32)>(), came)
         .prop_map(|(abi, (nr, args, ip, count, task), came)| Made { abi, nr, args, ip, came, count, task });
     let bytes = any::<(Vec<u8>, Vec<u8>, bool)>();
-    let numbers = any::<(i64, u64, u32, u64)>();
-    (numbers, of(end()), vec(made, 0..5), bytes).prop_map(
-        |((attached, left_out, tasks, micros), end, calls, (stdout, stderr, cut))| Traced {
+    let numbers = any::<(i64, u64, u32, u64, Option<u64>)>();
+    (numbers, of(end()), vec(made, 0..5), bytes, vec(text(), 0..3)).prop_map(
+        |((attached, left_out, tasks, micros, starved), end, calls, (stdout, stderr, cut), missed)| Traced {
             attached,
             end,
             calls,
@@ -175,6 +178,8 @@ fn traced() -> impl Strategy<Value = Traced> {
             stdout,
             stderr,
             cut,
+            missed,
+            starved,
             tasks,
             micros,
         },

@@ -1,5 +1,6 @@
-//! A static program of the user's: handed to guests, run behind the filter, and each of its calls judged.
+//! A program of the user's: handed to guests with its files, run behind the filter, and each of its calls judged.
 
+use super::files::Files;
 use crate::guests::Guests;
 use crate::results::Jit;
 use atlas_model::abi::{SeccompData, offset, syscalls};
@@ -13,12 +14,12 @@ use atlas_model::{Action, Filter, bpf};
 use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
 use atlas_wire::program::PART;
-use atlas_wire::{Came, Made, Request, Response, Trace, Traced};
+use atlas_wire::{Came, Made, Part, Request, Response, Trace, Traced};
 use std::time::Duration;
 
 /// How much longer than the guest's own limit the host waits for an answer.
 const MARGIN: Duration = Duration::from_secs(8);
-/// How long a part of the image may take on its way.
+/// How long a part of a file may take on its way.
 const PART_LIMIT: Duration = Duration::from_secs(30);
 
 /// A program, and how it is to be run.
@@ -26,8 +27,12 @@ const PART_LIMIT: Duration = Duration::from_secs(30);
 pub struct Program {
     /// Its name, which is its first argument.
     pub name: String,
-    /// The file.
-    pub image: Vec<u8>,
+    /// What it finds, itself included.
+    pub files: Files,
+    /// Where it is among them.
+    pub path: String,
+    /// Where it is run.
+    pub directory: String,
     /// Its arguments behind the name.
     pub arguments: Vec<String>,
     /// Its environment, `NAME=value` each.
@@ -98,6 +103,8 @@ impl Program {
         let name = std::iter::once(self.name.clone());
         let request = Request::Trace(Trace {
             jit: jit.switch(),
+            program: self.path.clone(),
+            directory: self.directory.clone(),
             limit_ms: u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX),
             arguments: name.chain(self.arguments.iter().cloned()).collect(),
             environment: self.environment.clone(),
@@ -112,15 +119,19 @@ impl Program {
     }
 
     fn hand_over(&self, machine: &mut Machine) -> Result<(), String> {
-        let mut offset = 0;
-        for part in self.image.chunks(PART) {
-            let request = Request::Put { offset, bytes: part.to_vec() };
-            offset += part.len() as u64;
-            match machine.request(&request, PART_LIMIT) {
-                Ok(Response::Stored(length)) if length == offset => {}
-                Ok(Response::Refused(why)) => return Err(why),
-                Ok(_) => return Err("the guest did not take the program over".into()),
-                Err(lost) => return Err(format!("the guest was lost: {lost}")),
+        for file in self.files.all() {
+            let mut offset = 0;
+            // A file without a byte is a file.
+            let first = file.bytes.get(..PART).unwrap_or(&file.bytes);
+            for bytes in std::iter::once(first).chain(file.bytes[first.len()..].chunks(PART)) {
+                let (path, executable, bytes) = (file.path.clone(), file.executable, bytes.to_vec());
+                let length = offset + bytes.len() as u64;
+                match machine.request(&Request::Put(Part { path, executable, offset, bytes }), PART_LIMIT) {
+                    Ok(Response::Stored(stored)) if stored == length => offset = length,
+                    Ok(Response::Refused(why)) => return Err(why),
+                    Ok(_) => return Err(format!("the guest did not take {} over", file.path)),
+                    Err(lost) => return Err(format!("the guest was lost: {lost}")),
+                }
             }
         }
         Ok(())
@@ -223,7 +234,9 @@ mod tests {
     fn program() -> Program {
         Program {
             name: "it".into(),
-            image: vec![],
+            files: Files::default(),
+            path: "/it".into(),
+            directory: "/".into(),
             arguments: vec![],
             environment: vec![],
             limit: Duration::ZERO,

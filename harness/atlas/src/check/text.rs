@@ -1,7 +1,7 @@
 //! Checks as people read them.
 
 use super::chosen::Chosen;
-use super::program::{Denied, Ran};
+use super::program::{Denied, Program, Ran};
 use super::{Leg, Order, is_well};
 use crate::explain::{Map, Subject, text as paper};
 use crate::numbers::{paragraph, wrapped};
@@ -12,8 +12,13 @@ use atlas_cases::Subject as Probed;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
 use atlas_wire::Came;
+use atlas_wire::window::ADDRESS;
 use std::collections::BTreeSet;
 
+/// The signal that nobody handles (signal(7)).
+const SIGKILL: i32 = 9;
+/// How many files of a program's are named.
+const FILES: usize = 8;
 /// How much of a program's output is told where it did not end well: lines, and characters of each.
 const OUTPUT: (usize, usize) = (12, 160);
 
@@ -50,6 +55,9 @@ fn end(ran: &Result<Ran, String>) -> String {
     };
     match ran.end {
         Some(End::Exited(status)) => format!("exit status {status}"),
+        Some(End::Signaled { signal: SIGKILL, .. }) if ran.traced.starved.is_some_and(|count| count > 0) => {
+            format!("killed for want of memory, of which guests have {} MiB", ADDRESS >> 20)
+        }
         Some(End::Signaled { signal, .. }) => format!("killed by signal {signal}{}", last(ran)),
         Some(End::NeverMade) => format!("never began{}", last(ran)),
         None => format!("not over in time{}", open(ran)),
@@ -85,6 +93,7 @@ fn came(came: &Came) -> String {
 pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> String {
     let mut text = paper::head(subject)
         + &asked(&order.chosen, map.explored.is_whole())
+        + &order.program.as_ref().map(comes_with).unwrap_or_default()
         + "\n"
         + &table(legs, order.program.is_some());
     for (sweep, seen) in legs.iter().flat_map(seen) {
@@ -114,6 +123,23 @@ fn asked(chosen: &Chosen, whole: bool) -> String {
     }
     if !whole {
         said.push_str("; there may be more ways, see below");
+    }
+    paragraph("", &said)
+}
+
+/// The program, and what it finds besides itself.
+fn comes_with(program: &Program) -> String {
+    let files = program.files.all();
+    if files.len() == 1 {
+        return String::new();
+    }
+    let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
+    let mut said =
+        format!("{} is run with {:.1} MiB of files", program.name, bytes as f64 / f64::from(1 << 20));
+    let paths: Vec<&str> = files.iter().take(FILES).map(|file| file.path.as_str()).collect();
+    said.push_str(&format!(": {}", paths.join(", ")));
+    if files.len() > FILES {
+        said.push_str(&format!(" and {} more", files.len() - FILES));
     }
     paragraph("", &said)
 }
@@ -203,7 +229,23 @@ fn program(legs: &[Leg]) -> String {
              execve through\n",
         );
     }
-    text + &output(&ran)
+    text + &missed(&ran) + &output(&ran)
+}
+
+/// What programs that did not end well had looked for.
+fn missed(ran: &[(&Leg, &Ran)]) -> String {
+    let mut all: Vec<&String> = Vec::new();
+    for path in ran.iter().filter(|(_, ran)| !ran.well).flat_map(|(_, ran)| &ran.traced.missed) {
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    if all.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = all.iter().map(|path| clip(path, 1, OUTPUT.1, false)).collect();
+    let said = format!("it looked for {}, and did not find it: --file gives it files", shown.join(", "));
+    format!("\nnot there for the program\n{}", paragraph("  ", &said))
 }
 
 /// Whether two denied calls are the same to the filter: it looked at the same arguments, and they were the same.

@@ -5,7 +5,7 @@ use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::check::chosen::Chosen;
-use crate::check::image;
+use crate::check::files::{Files, NoFiles};
 use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, needs, on_kernel, text};
 use crate::cli::out::{say, sayln};
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// A filter as the kernel takes it, an OCI or Docker profile, or a policy
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A static program to run behind it, and its arguments
+    /// A program to run behind it, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
     /// Who makes the filter of a policy
@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// A variable of the program's environment, which has no other
     #[arg(long, value_name = "NAME=VALUE", requires = "program", value_parser = variable)]
     env: Vec<String>,
+    /// A file or directory that the program finds besides, where it is here or in another place
+    #[arg(long = "file", value_name = "PATH[=PLACE]", requires = "program")]
+    files: Vec<String>,
     /// How long the program, and how long one sweep may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
@@ -50,12 +53,15 @@ Examples:
   atlas check profile.json                          a profile on every default kernel
   atlas check profile.json --compiler libseccomp    the filter that libseccomp makes of it
   atlas check my.bpf --kernel 5.10 --jit on         your own filter, on one kernel
-  atlas check profile.json -- ./server --selftest   a static program behind it
+  atlas check profile.json -- ./server --selftest   a program behind it
+  atlas check profile.json --file ./conf=/etc/server -- ./server
   atlas check my.bpf --status 3 -- ./program        one that is to end with status 3
   atlas check my.bpf --json -- ./program | jq '.runs[].program.denied[] | {call, action}'
 
 Asked for are every number of every ABI and, for each way through the filter, a call that takes it;
-none is carried out. The program runs as root in an empty guest: link it with -static.
+none is carried out. The program runs as root in a guest of its own, in a directory that is named as
+this one. It finds itself there, its loader and the libraries that the loader names, what --file
+gives, /proc, /sys, /dev and an empty /tmp; no file is written back.
 
 Exit status: 0 every kernel does what the model says and the program ends as it is to, 1 one does
 not or could not be asked, 2 usage or environment.";
@@ -101,10 +107,21 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
 }
 
-fn program(args: &Args, path: &str, arguments: &[String]) -> Result<Program, Failure> {
+fn program(args: &Args, name: &str, arguments: &[String]) -> Result<Program, Failure> {
+    let (path, mut files) = Files::of_program(name, &args.env)?;
+    for file in &args.files {
+        // A path may have a `=` of its own; a place is absolute.
+        match file.rsplit_once("=/") {
+            Some((from, place)) => files.add(Path::new(from), Some(&format!("/{place}")))?,
+            None => files.add(Path::new(file), None)?,
+        }
+    }
+    let directory = std::env::current_dir()?.into_os_string().into_string();
     Ok(Program {
-        name: path.to_owned(),
-        image: image::read(Path::new(path))?,
+        name: name.to_owned(),
+        files,
+        path,
+        directory: directory.map_err(|path| NoFiles::Path(path.to_string_lossy().into_owned()))?,
         arguments: arguments.to_vec(),
         environment: args.env.clone(),
         limit: Duration::from_secs(args.limit.into()),

@@ -1,4 +1,4 @@
-/* What `tests/check.rs` runs behind filters: it ends as its argument says. */
+/* What `tests/check.rs` runs behind filters: it ends as its first argument says, and reads the file that is its second. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -8,7 +8,11 @@
 int main(int count, char **arguments)
 {
 	int made = socket(AF_NETLINK, SOCK_RAW, 0);
-	printf("socket %d, %s\n", made, getenv("GREETING"));
+	char text[64] = "";
+	FILE *file = count > 2 ? fopen(arguments[2], "r") : NULL;
+	if (count > 2 && (!file || !fgets(text, sizeof text, file)))
+		return 4;
+	printf("socket %d, %s\n", made, count > 2 ? text : getenv("GREETING"));
 	fflush(stdout);
 	syscall(SYS_getppid);
 	return count > 1 ? atoi(arguments[1]) : 0;

@@ -1,5 +1,6 @@
 //! The process that becomes the program.
 
+use super::root;
 use crate::{memory, sys};
 use atlas_wire::Trace;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::SeqCst};
@@ -17,6 +18,7 @@ const UNSAID: i64 = 1;
 #[repr(C)]
 pub(super) struct Gate {
     open: AtomicU32,
+    rooted: AtomicI64,
     attached: AtomicI64,
 }
 
@@ -30,6 +32,7 @@ impl Gate {
 
     pub(super) fn reset(&self) {
         self.open.store(0, SeqCst);
+        self.rooted.store(0, SeqCst);
         self.attached.store(UNSAID, SeqCst);
     }
 
@@ -49,6 +52,11 @@ impl Gate {
         self.attached.store(attached, SeqCst);
     }
 
+    /// 0, or the errno, negated, with which the process was refused its root directory.
+    pub(super) fn rooted(&self) -> i64 {
+        self.rooted.load(SeqCst)
+    }
+
     /// What attaching the filter returned, or that there is none (0); `None` until it is known. Once it is
     /// 0, the next call is the execve(2) of the program.
     pub(super) fn attached(&self) -> Option<i64> {
@@ -59,6 +67,8 @@ impl Gate {
 /// What the process goes by, made before the fork: once the filter is attached it makes no call but
 /// one, so it may not ask for memory.
 pub(super) struct Plan {
+    root: CString,
+    directory: CString,
     path: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -68,7 +78,7 @@ pub(super) struct Plan {
 impl Plan {
     /// # Errors
     /// A sentence, for what the kernel has no form for.
-    pub(super) fn of(trace: &Trace, path: &CStr) -> Result<Self, String> {
+    pub(super) fn of(trace: &Trace, root: &CStr) -> Result<Self, String> {
         let filter = match &trace.filter {
             None => None,
             Some(filter) => match u16::try_from(filter.0.len()) {
@@ -78,8 +88,11 @@ impl Plan {
                 }
             },
         };
+        let path = |path: &str| CString::new(path).map_err(|_| format!("the path {path:?} has a NUL in it"));
         Ok(Self {
-            path: path.to_owned(),
+            root: root.to_owned(),
+            directory: path(&trace.directory)?,
+            path: path(&trace.program)?,
             arguments: words("argument", &trace.arguments)?,
             environment: words("variable", &trace.environment)?,
             filter,
@@ -103,6 +116,10 @@ pub(super) fn run(plan: &Plan, gate: &'static Gate, outputs: [i32; 2], close: &[
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
     let execve = [plan.path.as_ptr() as u64, arguments.as_ptr() as u64, environment.as_ptr() as u64, 0, 0, 0];
     furnish(outputs, close);
+    if let Err(errno) = root::enter(&plan.root, &plan.directory) {
+        gate.rooted.store(errno, SeqCst);
+        sys::exit(0)
+    }
     gate.wait();
     let _ = sys::no_new_privs();
     let attached = plan.filter.as_ref().map_or(0, |(records, length)| attach(records, *length));
@@ -137,8 +154,6 @@ fn furnish(outputs: [i32; 2], close: &[i32]) {
         }
     }
     sys::block_signals(u64::MAX, false);
-    // SAFETY: the path is a C string that lives until the call returns.
-    let _ = unsafe { sys::raw(libc::SYS_chdir, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]) };
 }
 
 /// Attaches a filter by seccomp(2), by prctl(2) where there is no such call (before 3.17).

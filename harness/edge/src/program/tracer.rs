@@ -2,6 +2,7 @@
 
 use super::child::Gate;
 use super::ledger::{Begun, Ledger, SYS_SECCOMP};
+use super::missed::Missed;
 use super::stops::{self, Stop};
 use crate::{ptrace, sys};
 use atlas_model::Filter;
@@ -40,6 +41,7 @@ pub(super) struct Tracer {
     /// How many calls have been begun.
     begun: u64,
     ledger: Ledger,
+    missed: Missed,
     /// The first task is the program by now.
     executed: bool,
     end: Option<End>,
@@ -50,6 +52,7 @@ pub(super) struct Seen {
     pub(super) end: Option<End>,
     pub(super) calls: Vec<Made>,
     pub(super) left_out: u64,
+    pub(super) missed: Vec<String>,
     pub(super) tasks: u32,
 }
 
@@ -77,7 +80,8 @@ impl Tracer {
         }
         let tasks = BTreeMap::from([(first, Task { number: 0, open: None })]);
         let ledger = Ledger::behind(filter);
-        Ok(Self { first, gate, tasks, seen: 1, begun: 0, ledger, executed: false, end: None })
+        let missed = Missed::default();
+        Ok(Self { first, gate, tasks, seen: 1, begun: 0, ledger, missed, executed: false, end: None })
     }
 
     /// Takes a wait status: notes what it says, and lets a stopped task go on.
@@ -138,6 +142,9 @@ impl Tracer {
                     open.undone = Some(result);
                     return;
                 }
+                if result == -i64::from(libc::ENOENT) {
+                    self.missed.note(tid, &open.begun);
+                }
                 self.over(tid, Came::Back(result));
                 if tid == self.first && !self.executed {
                     // The execve of the program has returned, so there is none.
@@ -192,7 +199,7 @@ impl Tracer {
         let left: Vec<i32> = self.tasks.keys().copied().collect();
         left.into_iter().for_each(|tid| self.over(tid, Came::Never));
         let (calls, left_out) = self.ledger.close();
-        Seen { end: self.end, calls, left_out, tasks: self.seen }
+        Seen { end: self.end, calls, left_out, missed: self.missed.close(), tasks: self.seen }
     }
 }
 

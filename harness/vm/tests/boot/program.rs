@@ -6,8 +6,8 @@ use atlas_model::observation::End;
 use atlas_model::{Abi, Action, Filter, bpf};
 use atlas_vm::kernels::Store;
 use atlas_vm::{BootOptions, Machine};
-use atlas_wire::program::{MAX_EXAMPLES, MAX_IMAGE, MAX_OUTPUT, PART};
-use atlas_wire::{Came, Made, Request, Response, Trace, Traced};
+use atlas_wire::program::{MAX_BYTES, MAX_EXAMPLES, MAX_OUTPUT, PART};
+use atlas_wire::{Came, Made, Part, Request, Response, Trace, Traced};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -20,7 +20,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_is_never_begun_is_no_program", what_is_never_begun_is_no_program),
     ("processes_and_threads_are_followed", processes_and_threads_are_followed),
     ("time_output_and_calls_are_bounded", time_output_and_calls_are_bounded),
-    ("images_are_bounded_and_whole", images_are_bounded_and_whole),
+    (
+        "it_finds_its_files_and_what_it_does_not_find_is_told",
+        it_finds_its_files_and_what_it_does_not_find_is_told,
+    ),
+    ("what_memory_is_not_enough_for_is_told", what_memory_is_not_enough_for_is_told),
+    ("files_are_bounded_and_whole", files_are_bounded_and_whole),
 ];
 
 /// The program, see `program.c`.
@@ -56,18 +61,23 @@ fn on_each(test: impl Fn(&mut Machine)) {
     }
 }
 
+/// Where the program is.
+const PATH: &str = "/opt/program";
+
 fn put(machine: &mut Machine, image: &[u8]) {
     let mut stored = 0;
-    for part in image.chunks(PART) {
-        let request = Request::Put { offset: stored, bytes: part.to_vec() };
-        stored += part.len() as u64;
-        assert_eq!(machine.request(&request, AMPLE), Ok(Response::Stored(stored)));
+    for bytes in image.chunks(PART) {
+        let part = Part { path: PATH.into(), executable: true, offset: stored, bytes: bytes.to_vec() };
+        stored += bytes.len() as u64;
+        assert_eq!(machine.request(&Request::Put(part), AMPLE), Ok(Response::Stored(stored)));
     }
 }
 
 fn asked(part: &str, filter: Option<Filter>) -> Trace {
     Trace {
         limit_ms: 30_000,
+        program: PATH.into(),
+        directory: "/".into(),
         arguments: vec!["program".into(), part.into()],
         environment: vec!["NAME=value".into()],
         filter,
@@ -267,16 +277,56 @@ fn time_output_and_calls_are_bounded() {
     });
 }
 
-fn images_are_bounded_and_whole() {
+fn it_finds_its_files_and_what_it_does_not_find_is_told() {
+    on_each(|machine| {
+        for (offset, bytes) in [(0, &b"wr"[..]), (2, b"ong"), (0, b""), (0, b"rig"), (3, b"ht")] {
+            let (path, executable) = ("/srv/in/conf".to_owned(), false);
+            let part = Part { path, executable, offset, bytes: bytes.to_vec() };
+            let stored = offset + bytes.len() as u64;
+            assert_eq!(machine.request(&Request::Put(part), AMPLE), Ok(Response::Stored(stored)));
+        }
+        let asked = Trace { directory: "/srv/in".into(), ..asked("files", None) };
+        let files = traced(machine, asked.clone());
+        assert_eq!(String::from_utf8_lossy(&files.stdout), "right 644 /srv/in 0 0 -1 1\n", "{files:?}");
+        // A user namespace is not refused, as it is to who is in a chroot.
+        assert_eq!((files.attached, files.end), (0, Some(End::Exited(7))), "{files:?}");
+        assert_eq!(files.missed, ["/etc/none", "none", "/init"]);
+        // A directory that is not there is made.
+        let nowhere = traced(machine, Trace { directory: "/srv/none".into(), ..asked });
+        assert_eq!(nowhere.missed, ["conf", "/etc/none", "none", "/init"], "{nowhere:?}");
+    });
+}
+
+fn what_memory_is_not_enough_for_is_told() {
+    on_each(|machine| {
+        assert_eq!(run(machine, "plain", None).starved, Some(0));
+        let hungry = run(machine, "hungry", None);
+        assert_eq!(hungry.end, Some(End::Signaled { signal: 9, core: false }), "{hungry:?}");
+        assert!(hungry.starved > Some(0), "{hungry:?}");
+        assert_eq!(run(machine, "plain", None).end, Some(End::Exited(7)));
+    });
+}
+
+fn files_are_bounded_and_whole() {
     on_each(|machine| {
         let mut refusal = |request| match machine.request(&request, AMPLE) {
             Ok(Response::Refused(why)) => why,
             other => panic!("{other:?}"),
         };
-        let at = |offset| Request::Put { offset, bytes: vec![0; 2] };
-        assert!(refusal(at(MAX_IMAGE - 1)).contains("41943040 is the most"));
-        assert!(refusal(at(u64::MAX)).contains("is the most"));
-        assert!(refusal(at(image().len() as u64 + 1)).contains("a part for byte"));
+        let at = |path: &str, offset| {
+            Request::Put(Part { path: path.into(), executable: true, offset, bytes: vec![0; 2] })
+        };
+        assert!(refusal(at(PATH, MAX_BYTES - 1)).contains("41943040 is the most"));
+        assert!(refusal(at(PATH, u64::MAX)).contains("is the most"));
+        assert!(refusal(at(PATH, image().len() as u64 + 1)).contains("a part for byte"));
+        for path in ["it", "", "/opt/../it", "/..", &"/long".repeat(900)] {
+            assert!(refusal(at(path, 0)).contains("not an absolute path"), "{path}");
+        }
+        assert!(refusal(at("/opt/program/it", 0)).contains("/opt/program/it: "));
+        let nowhere = Trace { directory: "../..".into(), ..asked("plain", None) };
+        assert!(refusal(Request::Trace(nowhere)).contains("not an absolute path"));
+        let file = Trace { directory: PATH.into(), ..asked("plain", None) };
+        assert!(refusal(Request::Trace(file)).contains("/opt/program: "));
         let argument = Trace { arguments: vec!["a".into(), "b\0".into()], ..asked("", None) };
         assert!(refusal(Request::Trace(argument)).contains("argument 1 of the program has a NUL"));
         // What is no program is executed by nobody, and a new image takes its place.
@@ -286,7 +336,7 @@ fn images_are_bounded_and_whole() {
         put(machine, image());
         assert_eq!(run(machine, "plain", None).end, Some(End::Exited(7)));
         // As much as there may be, beside a program that wants some memory as well.
-        let largest = [image(), &vec![0; MAX_IMAGE as usize - image().len()]].concat();
+        let largest = [image(), &vec![0; MAX_BYTES as usize - image().len()]].concat();
         put(machine, &largest);
         assert_eq!(run(machine, "plain", None).end, Some(End::Exited(7)));
     });

@@ -1,0 +1,123 @@
+//! What a program looks for by name and does not find.
+
+use super::ledger::Begun;
+use atlas_model::abi::syscalls;
+use atlas_wire::program::{MAX_MISSED, PAGE};
+
+/// Names that were not found, each once.
+#[derive(Default)]
+pub(super) struct Missed(Vec<String>);
+
+impl Missed {
+    /// Takes a call of a stopped task that has come back with ENOENT.
+    pub(super) fn note(&mut self, tid: i32, call: &Begun) {
+        if self.0.len() >= MAX_MISSED.0 {
+            return;
+        }
+        let Some(place) = syscalls::name(call.abi, call.nr).and_then(path_of) else { return };
+        let name = name_at(tid, call.args[place]);
+        if !name.is_empty() && !self.0.contains(&name) {
+            self.0.push(name);
+        }
+    }
+
+    /// The names, in the order in which they were looked for.
+    pub(super) fn close(self) -> Vec<String> {
+        self.0
+    }
+}
+
+/// Which argument of a call is a path that has to be there for it to succeed (the calls' own man pages).
+fn path_of(call: &str) -> Option<usize> {
+    match call {
+        "open" | "stat" | "stat64" | "lstat" | "lstat64" | "oldstat" | "oldlstat" | "access" | "readlink"
+        | "execve" | "chdir" | "statfs" | "statfs64" | "truncate" | "uselib" => Some(0),
+        "openat" | "openat2" | "newfstatat" | "fstatat64" | "statx" | "faccessat" | "faccessat2"
+        | "readlinkat" | "execveat" => Some(1),
+        _ => None,
+    }
+}
+
+/// A name in a task's memory, as far as it can be read and is kept.
+fn name_at(tid: i32, address: u64) -> String {
+    let mut bytes = [0; MAX_MISSED.1];
+    let read = read(tid, address, &mut bytes);
+    let end = bytes[..read].iter().position(|&byte| byte == 0).unwrap_or(read);
+    let mut name = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    // What is no UTF-8 has become longer.
+    while name.len() > MAX_MISSED.1 {
+        name.pop();
+    }
+    name
+}
+
+/// Reads a task's memory up to the first page that is not there, and says how much that was.
+fn read(tid: i32, address: u64, bytes: &mut [u8]) -> usize {
+    // A page that is not there fails the whole of an element (process_vm_readv(2)).
+    let first = bytes.len().min((PAGE - address % PAGE) as usize);
+    let (one, other) = bytes.split_at_mut(first);
+    let local = [one, other].map(|it| libc::iovec { iov_base: it.as_mut_ptr().cast(), iov_len: it.len() });
+    let remote = [(address, local[0].iov_len), (address.wrapping_add(first as u64), local[1].iov_len)]
+        .map(|(base, length)| libc::iovec { iov_base: base as *mut _, iov_len: length });
+    // SAFETY: the local elements are parts of `bytes`, which lives until the call returns; the remote ones
+    // are another process's, and the kernel looks whether they are there.
+    let read = unsafe { libc::process_vm_readv(tid, local.as_ptr(), 2, remote.as_ptr(), 2, 0) };
+    usize::try_from(read).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::Abi;
+
+    fn call(name: &str, place: usize, address: *const u8) -> Begun {
+        let nr = syscalls::number(Abi::X86_64, name).unwrap();
+        let mut args = [0; 6];
+        args[place] = address as u64;
+        Begun { at: 0, task: 0, abi: Abi::X86_64, nr, args, ip: 0 }
+    }
+
+    fn missed(calls: &[Begun]) -> Vec<String> {
+        let mut missed = Missed::default();
+        let own = std::process::id() as i32;
+        calls.iter().for_each(|call| missed.note(own, call));
+        missed.close()
+    }
+
+    #[test]
+    fn names_are_read_once_each_where_the_call_has_them() {
+        let [one, other] = [c"/etc/passwd", c"lib"].map(|name| name.as_ptr().cast());
+        let calls = [call("openat", 1, one), call("stat", 0, other), call("access", 0, one)];
+        assert_eq!(missed(&calls), ["/etc/passwd", "lib"]);
+        // A descriptor is no path, and neither is the second path of a link.
+        assert!(missed(&[call("fstat", 0, one), call("openat", 0, one), call("link", 1, one)]).is_empty());
+        assert!(
+            missed(&[call("open", 0, std::ptr::null()), call("open", 0, usize::MAX as *const u8)]).is_empty()
+        );
+    }
+
+    #[test]
+    fn a_name_at_the_end_of_what_is_there_is_read_up_to_it() {
+        // SAFETY: two fresh pages, of which the second is made inaccessible; the name ends with the first.
+        let name = unsafe {
+            let (anonymous, both) =
+                (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
+            let pages = libc::mmap(std::ptr::null_mut(), 8192, both, anonymous, -1, 0).cast::<u8>();
+            assert_eq!(libc::mprotect(pages.add(4096).cast(), 4096, libc::PROT_NONE), 0);
+            let name = pages.add(4096 - 5);
+            std::ptr::copy_nonoverlapping(b"/there".as_ptr(), name, 5);
+            name
+        };
+        assert_eq!(missed(&[call("open", 0, name)]), ["/ther"]);
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let long = [b"\xff".repeat(MAX_MISSED.1 * 2), vec![0]].concat();
+        let name = &missed(&[call("open", 0, long.as_ptr())])[0];
+        assert!(name.len() <= MAX_MISSED.1 && name.len() > MAX_MISSED.1 - 3, "{}", name.len());
+        let many: Vec<String> = (0..MAX_MISSED.0 + 3).map(|index| format!("{index}\0")).collect();
+        let calls: Vec<Begun> = many.iter().map(|name| call("open", 0, name.as_ptr())).collect();
+        assert_eq!(missed(&calls).len(), MAX_MISSED.0);
+    }
+}
