@@ -2,6 +2,7 @@
 
 pub mod syscalls;
 mod table_i386;
+mod table_widths;
 mod table_x86_64;
 
 use crate::mutant::{Mutant, is};

@@ -68,7 +68,7 @@ fn end(ran: &Result<Ran, String>) -> String {
 /// The last call that did not come back.
 fn open(ran: &Ran) -> String {
     let open = ran.traced.calls.iter().rev().find(|made| made.came == Came::Never);
-    open.map(|made| format!(", in {}", made.call().to_text())).unwrap_or_default()
+    open.map(|made| format!(", in {}", made.call().to_text_as_taken())).unwrap_or_default()
 }
 
 /// The denied call that a program ended in.
@@ -76,7 +76,7 @@ fn last(ran: &Ran) -> String {
     let ended =
         |denied: &&Denied| !matches!(denied.made.came, Came::Back(_)) || ran.end == Some(End::NeverMade);
     let last = ran.denied.iter().rev().find(ended);
-    last.map(|denied| format!(", in {}", denied.made.call().to_text())).unwrap_or_default()
+    last.map(|denied| format!(", in {}", denied.made.call().to_text_as_taken())).unwrap_or_default()
 }
 
 /// What came of a call, for people.
@@ -206,7 +206,7 @@ fn program(legs: &[Leg]) -> String {
                 "\n{} {}: {} of the program\n  expected: {}\n  observed: {}\n",
                 leg.every.kernel,
                 leg.every.jit.name(),
-                wrong.made.call().to_text(),
+                wrong.made.call().to_text_as_taken(),
                 wrong.expected,
                 came(&wrong.made.came)
             ));
@@ -281,7 +281,7 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
             if looked_at.is_empty() { String::new() } else { format!(", for {}", looked_at.join(" and ")) };
         text.push_str(&format!(
             "  {}: {action} by instruction {decided_at:04}{by}\n",
-            one.made.call().to_text()
+            one.made.call().to_text_as_taken()
         ));
         if on.len() < ran.len() {
             text.push_str(&wrapped("      on ", &swept::kernels(&on)));

@@ -1,14 +1,14 @@
 //! What somebody who ships a filter should know of it: mistakes that were made before.
 
-use super::call::Asked;
+mod arguments;
+
 use super::{Map, Subject};
 use crate::numbers::ranges;
-use atlas_model::abi::{offset, syscalls};
+use atlas_model::abi::syscalls;
 use atlas_model::action::errno;
-use atlas_model::bpf::{self, Dialect, Way};
 use atlas_model::experiment::layout;
-use atlas_model::{Abi, Action, Call};
-use std::collections::{BTreeMap, BTreeSet};
+use atlas_model::{Abi, Action};
+use std::collections::BTreeSet;
 
 /// A number that no kernel has given to a call yet.
 const NOBODYS: u32 = 1023;
@@ -21,7 +21,7 @@ const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
 #[must_use]
 pub fn of(subject: &Subject, map: &Map) -> Vec<String> {
     let all = [unknown_number(map), tried_first(map), socketcall(map)];
-    all.into_iter().flatten().chain(upper_bits(subject, map)).chain(reach(subject, map)).collect()
+    all.into_iter().flatten().chain(arguments::of(subject, map)).chain(reach(subject, map)).collect()
 }
 
 fn unknown_number(map: &Map) -> Option<String> {
@@ -61,63 +61,6 @@ fn socketcall(map: &Map) -> Option<String> {
             "i386's socketcall ({nr}) is let through, and makes any socket: what it is asked for lies in memory, \
              where no filter looks."
         )
-    })
-}
-
-/// Denied by an argument, and let through once a bit above 31 is set in it. The kernel cuts an argument that is
-/// an `int` to 32 bits after filters have seen it whole (include/linux/syscalls.h `__SC_CAST`; seccomp(2),
-/// "Caveats"; CVE-2019-7303). i386 calls have no such bits.
-fn upper_bits(subject: &Subject, map: &Map) -> Option<String> {
-    let mut known: BTreeMap<Vec<usize>, Option<[u64; 6]>> = BTreeMap::new();
-    let native = map.by_arguments.iter().filter(|(abi, _)| *abi != Abi::I386);
-    let passed: Vec<String> = native
-        .filter_map(|&(abi, nr)| {
-            let asked = Asked { abi, nr, args: None };
-            let kinds = map.kinds_for(&asked);
-            let args = match known.get(&kinds) {
-                Some(args) => *args,
-                None => {
-                    let args = passing(subject, map.ways(&kinds), &asked);
-                    known.insert(kinds, args);
-                    args
-                }
-            };
-            args.map(|args| Call { args, ..asked.call() }.to_text())
-        })
-        .collect();
-    if passed.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "Denied, and let through with a bit above 31 set: {}. Where the kernel takes an int there, it drops that bit, \
-         and this is a way around: compare under the mask 0xffffffff.",
-        passed.join(", ")
-    ))
-}
-
-/// Arguments with which a call is let through, and without a bit above 31 denied.
-fn passing<'a>(
-    subject: &Subject,
-    mut ways: impl Iterator<Item = &'a Way>,
-    asked: &Asked,
-) -> Option<[u64; 6]> {
-    ways.find_map(|way| {
-        if lets_through(way.ran.word) {
-            return None;
-        }
-        (0..6_u32).find_map(|index| {
-            let looked_at = |test: &bpf::Test| test.at == offset::arg_low(index);
-            // One way may be for many numbers.
-            let mut data = Call { args: way.data.args, ..asked.call() }.data();
-            let arg = &mut data.args[index as usize];
-            // A value that has such bits already is none of an int's.
-            if !way.tests.iter().any(looked_at) || *arg >> 32 != 0 {
-                return None;
-            }
-            *arg |= 1 << 32;
-            let word = bpf::run(&subject.filter, &data, &Dialect::default()).word;
-            lets_through(word).then_some(data.args)
-        })
     })
 }
 
@@ -171,6 +114,7 @@ fn places(at: impl IntoIterator<Item = usize>) -> String {
     ranges(&at).into_iter().map(span).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a word is one of those that let a call go on.
 fn lets_through(word: u32) -> bool {
     matches!(Action::from_word(word), Action::Allow | Action::Log)
 }
@@ -178,7 +122,8 @@ fn lets_through(word: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_model::Filter;
+    use atlas_model::abi::offset;
+    use atlas_model::{Filter, bpf};
     use atlas_policy::profile;
 
     fn remarks(filter: Filter) -> String {
@@ -212,6 +157,36 @@ mod tests {
         assert!(!exact.contains("above 31"), "{exact}");
         let masked = profiled(&socket("MASKED_EQ", 0xffff_ffff, r#", "valueTwo": 1"#));
         assert!(!masked.contains("above 31"), "{masked}");
+    }
+
+    #[test]
+    fn what_the_kernel_drops_is_found_where_it_does() {
+        let behind = |name: &str, index: u32, op: &str, value: u64| {
+            profiled(&format!(
+                r#"{{ "names": ["{name}"], "action": "SCMP_ACT_ALLOW",
+                    "args": [{{ "index": {index}, "op": "SCMP_CMP_{op}", "value": {value} }}] }}"#
+            ))
+        };
+        // A mode has 16 bits, a length 64, and an ioctl's own argument is the driver's.
+        let mode = behind("fchmod", 1, "NE", 0o4755);
+        assert!(mode.contains("a bit above 15 set: fchmod[91](0, 0x109ed)"), "{mode}");
+        assert!(mode.contains("under the mask 0xffff."), "{mode}");
+        assert!(!behind("mmap", 1, "NE", 4096).contains("above"));
+        assert!(behind("ioctl", 1, "NE", 0x5412).contains("above 31 set: ioctl[16](0, 0x100005412)"));
+        assert!(!behind("ioctl", 2, "NE", 7).contains("ioctl[16]("));
+
+        let beyond = behind("fchmod", 2, "EQ", 0);
+        assert!(beyond.contains("fchmod[91] takes 2 arguments, and args[2] decides"), "{beyond}");
+        assert!(!mode.contains("takes 2 arguments"), "{mode}");
+        let any = vec![
+            bpf::ld(offset::arg_low(5)),
+            bpf::jeq(1, 0, 1),
+            bpf::ret(Action::Errno(1)),
+            bpf::ret(Action::Allow),
+        ];
+        let any = remarks(any.into());
+        assert!(any.contains("write[1] takes 3 arguments") && any.contains(" more"), "{any}");
+        assert!(!any.contains("futex[") && any.len() < 1000, "{any}");
     }
 
     #[test]

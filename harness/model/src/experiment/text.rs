@@ -114,8 +114,26 @@ impl Call {
     /// The call as one line: name, number, arguments, and the ABI where it is not the native one.
     #[must_use]
     pub fn to_text(&self) -> String {
+        self.with_arguments(self.args.iter().rposition(|&arg| arg != 0).map_or(0, |last| last + 1))
+    }
+
+    /// As [`to_text`](Self::to_text), with the arguments that the call takes and no others, where that is known.
+    ///
+    /// ```
+    /// use atlas_model::{Abi, Call};
+    /// let call = |abi, nr| Call { abi, nr, args: [16, 3, 0, 4, 5, 0] };
+    /// assert_eq!(call(Abi::X86_64, 41).to_text_as_taken(), "socket[41](16, 3, 0)");
+    /// assert_eq!(call(Abi::X86_64, 110).to_text_as_taken(), "getppid[110]()");
+    /// assert_eq!(call(Abi::I386, 359).to_text_as_taken(), "socket[359](16, 3, 0, 4, 5) by i386");
+    /// ```
+    #[must_use]
+    pub fn to_text_as_taken(&self) -> String {
+        let widths = syscalls::widths(self.abi, self.nr as u32);
+        widths.map_or_else(|| self.to_text(), |widths| self.with_arguments(widths.len()))
+    }
+
+    fn with_arguments(&self, used: usize) -> String {
         let name = syscalls::name(self.abi, self.nr as u32).unwrap_or("unknown");
-        let used = self.args.iter().rposition(|&arg| arg != 0).map_or(0, |last| last + 1);
         let small = |arg: &u64| if *arg < 1000 { arg.to_string() } else { format!("{arg:#x}") };
         let args: Vec<String> = self.args[..used].iter().map(small).collect();
         let number = if self.nr < 100_000 { self.nr.to_string() } else { format!("{:#x}", self.nr) };

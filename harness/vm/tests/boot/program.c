@@ -1,5 +1,6 @@
 /* What the tests of traced programs run: the first argument says which part it plays. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -50,6 +52,37 @@ static void *in_a_thread(void *argument)
 		execv("/proc/self/exe", arguments);
 	syscall(SYS_getpgid, 4242);
 	return NULL;
+}
+
+/* The types of the arguments of each call, as the kernel's tracer of calls describes its entry. */
+static int widths(void)
+{
+	char path[400], line[400], type[200];
+	struct dirent *entry;
+	DIR *calls;
+	mkdir("/tmp/t", 0700);
+	if (mount("tracefs", "/tmp/t", "tracefs", 0, NULL) || !(calls = opendir("/tmp/t/events/syscalls")))
+		return 1;
+	while ((entry = readdir(calls))) {
+		FILE *format;
+		unsigned offset, size;
+		if (strncmp(entry->d_name, "sys_enter_", 10))
+			continue;
+		snprintf(path, sizeof path, "/tmp/t/events/syscalls/%s/format", entry->d_name);
+		if (!(format = fopen(path, "r")))
+			return 2;
+		printf("%s ", entry->d_name + 10);
+		while (fgets(line, sizeof line, format))
+			if (sscanf(line, " field:%199[^;]; offset:%u; size:%u", type, &offset, &size) == 3 && offset >= 16 &&
+				strncmp(type, "__data_loc", 10)) {
+				/* The type is what stands before the name. What is found elsewhere is no argument. */
+				*strrchr(type, ' ') = 0;
+				printf("%s;", type);
+			}
+		printf("\n");
+		fclose(format);
+	}
+	return 7;
 }
 
 int main(int count, char **words)
@@ -150,6 +183,8 @@ int main(int count, char **words)
 			access("/proc/self/exe", F_OK), access("/init", F_OK), open("/tmp/own", O_CREAT | O_RDWR, 0600) >= 0);
 		return unshare(CLONE_NEWUSER) ? 8 : 7;
 	}
+	if (!strcmp(part, "widths"))
+		return widths();
 	if (!strcmp(part, "hungry"))
 		for (;;)
 			memset(malloc(1 << 20), 1, 1 << 20);

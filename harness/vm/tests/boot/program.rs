@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
         "it_finds_its_files_and_what_it_does_not_find_is_told",
         it_finds_its_files_and_what_it_does_not_find_is_told,
     ),
+    ("arguments_are_as_wide_as_kernels_say", arguments_are_as_wide_as_kernels_say),
     ("what_memory_is_not_enough_for_is_told", what_memory_is_not_enough_for_is_told),
     ("files_are_bounded_and_whole", files_are_bounded_and_whole),
 ];
@@ -295,6 +296,49 @@ fn it_finds_its_files_and_what_it_does_not_find_is_told() {
         let nowhere = traced(machine, Trace { directory: "/srv/none".into(), ..asked });
         assert_eq!(nowhere.missed, ["conf", "/etc/none", "none", "/init"], "{nowhere:?}");
     });
+}
+
+/// The model's table against what kernels tell their tracers (kernel/trace/trace_syscalls.c, tracefs
+/// `events/syscalls`). Names are those of entries there, and most are those of calls. Older kernels may have had fewer
+/// arguments: bpf(2) got two more in 7.3.
+fn arguments_are_as_wide_as_kernels_say() {
+    on_each(|machine| {
+        let told = run(machine, "widths", None);
+        assert_eq!(
+            (told.end, told.cut),
+            (Some(End::Exited(7)), false),
+            "{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        let (mut compared, mut same) = (0, 0);
+        for line in String::from_utf8_lossy(&told.stdout).lines() {
+            let (name, types) = line.split_once(' ').expect("a name and types");
+            let number = syscalls::number(Abi::X86_64, name);
+            let Some(widths) = number.and_then(|number| syscalls::widths(Abi::X86_64, number)) else {
+                continue;
+            };
+            let types: Vec<u32> = types.split_terminator(';').map(width).collect();
+            assert!(widths.starts_with(&types), "{line}: {widths:?}");
+            same += usize::from(types == widths);
+            compared += 1;
+        }
+        println!("{compared} calls compared, {same} are the same");
+        assert!(compared > 280, "{compared}");
+        let is_of_the_tables = machine.hello().release.starts_with(&format!("{}.", syscalls::RELEASE));
+        assert!(compared == same || !is_of_the_tables);
+    });
+}
+
+/// How many bits a type has, as x86-64 has them.
+fn width(of: &str) -> u32 {
+    let plain = of.trim().trim_start_matches("const ");
+    match plain {
+        "umode_t" => 16,
+        pointer if pointer.contains('*') => 64,
+        "long" | "unsigned long" | "size_t" | "off_t" | "loff_t" | "u64" | "__u64" | "aio_context_t"
+        | "cap_user_header_t" | "cap_user_data_t" => 64,
+        _ => 32,
+    }
 }
 
 fn what_memory_is_not_enough_for_is_told() {
