@@ -49,7 +49,7 @@ mod matrix;
 pub(crate) mod safe;
 mod summary;
 mod terminal;
-mod wording;
+pub(crate) mod wording;
 
 pub use html::Html;
 pub use json::{Json, schema};

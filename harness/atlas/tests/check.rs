@@ -144,7 +144,10 @@ fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
     assert_eq!((status, &program["exit_status"]), (Some(1), &4.into()), "{json:#}");
     assert!(program["not_found"].as_array().unwrap().contains(&"/etc/given/greeting".into()), "{program:#}");
     let (_, text) = said(&lets_all, &["--jit", "on", "--", dynamic, "0", "/etc/given/greeting"]);
-    assert!(text.contains("looked for /etc/ld.so.preload, /etc/given/greeting"), "{text}");
+    assert!(
+        text.contains("it looked for /etc/given/greeting, and did not find it: --file gives it files"),
+        "{text}"
+    );
     assert!(text.contains("MiB of files: "), "{text}");
 }
 
@@ -171,7 +174,31 @@ fn what_is_no_program_is_refused() {
     refused(&["--", "no-such-program"], "there is no no-such-program in any directory of PATH");
     let program = program().to_str().unwrap();
     refused(&["--file", "/no/such/file", "--", program], "cannot read /no/such/file: No such file");
-    refused(&["--file", "/dev/zero", "--", program], "more than 40 MiB");
+    refused(&["--file", "/dev/zero=/zero", "--", program], "more than 40 MiB");
+    refused(&["--file", "/dev/zero", "--", program], "say where its content is to be, as /dev/zero=/PLACE");
+    refused(&["--file", "here=there", "--", program], "the place has to be absolute, as here=/there");
+
+    // A library that is gone.
+    let library = directory.path().join("libgone.so");
+    std::fs::write(directory.path().join("gone.c"), "int gone(void) { return 0; }\n").unwrap();
+    let cc = |arguments: &[&str]| {
+        let built = Command::new("cc").current_dir(directory.path()).args(arguments).status().unwrap();
+        assert!(built.success(), "{arguments:?}");
+    };
+    cc(&["-shared", "-o", "libgone.so", "gone.c"]);
+    std::fs::write(directory.path().join("main.c"), "int gone(void);\nint main(void) { return gone(); }\n")
+        .unwrap();
+    cc(&["-o", "it", "main.c", "-L.", "-lgone", "-Wl,-rpath,$ORIGIN"]);
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink("it", &link).unwrap();
+    assert_eq!(
+        check(Path::new(POLICY), &["--jit", "on", "--", link.to_str().unwrap()]).status.code(),
+        Some(0)
+    );
+    std::fs::remove_file(library).unwrap();
+    refused(&["--", path.to_str().unwrap()], "and its loader says: ");
+    cc(&["-o", "it", "gone.c", "-Wl,--entry=gone", "-nostartfiles", "-Wl,--audit=/tmp/none.so"]);
+    refused(&["--", path.to_str().unwrap()], "it names auditors");
 }
 
 #[track_caller]

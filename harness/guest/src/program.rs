@@ -2,7 +2,7 @@
 
 use crate::setup;
 use atlas_edge::program;
-use atlas_wire::program::{MAX_BYTES, MAX_PATH};
+use atlas_wire::program::{Kind, MAX_BYTES, MAX_PATH};
 use atlas_wire::{Part, Trace, Traced};
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions, Permissions};
@@ -18,15 +18,18 @@ const ROOT_TO_ENTER: &CStr = c"/.program";
 /// How many bytes the program has to write files of its own.
 const OWN: u64 = 8 << 20;
 
-/// Puts a part of a file where the parts before it end, and gives the length of the file by now. It is
-/// closed again: a file that is open for writing is not executed (execve(2), ETXTBSY).
+/// Puts a part of a file where the parts before it end, and gives the length of the file by now; a directory has
+/// none. The file is closed again: a file that is open for writing is not executed (execve(2), ETXTBSY).
 pub(crate) fn put(part: &Part) -> Result<u64, String> {
-    let Part { path, executable, offset, bytes } = part;
+    let Part { path, kind, offset, bytes } = part;
     let wrong = |error| format!("{path}: {error}");
     let place = inside(path)?;
     let length = offset.saturating_add(bytes.len() as u64);
     if length > MAX_BYTES {
         return Err(format!("{path}: a file of {length} bytes or more, and {MAX_BYTES} is the most"));
+    }
+    if *kind == Kind::Directory {
+        return make_root().and_then(|()| fs::create_dir_all(place).map_err(wrong)).map(|()| 0);
     }
     if *offset == 0 {
         make_root()?;
@@ -39,7 +42,7 @@ pub(crate) fn put(part: &Part) -> Result<u64, String> {
             return Err(format!("{path}: a part for byte {offset} of a file that has {there} bytes"));
         }
     }
-    let mode = if *executable { 0o755 } else { 0o644 };
+    let mode = if *kind == Kind::Executable { 0o755 } else { 0o644 };
     let file = OpenOptions::new().append(true).create(*offset == 0).mode(mode).open(&place);
     file.and_then(|mut file| file.write_all(bytes)).map_err(wrong)?;
     Ok(length)

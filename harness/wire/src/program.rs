@@ -16,8 +16,8 @@ pub const MAX_BYTES: u64 = 40 << 20;
 pub const PAGE: u64 = 4096;
 /// The most files of a program.
 pub const MAX_FILES: usize = 4096;
-/// The longest path of a file in bytes: `PATH_MAX` without its NUL (include/uapi/linux/limits.h).
-pub const MAX_PATH: usize = 4095;
+/// The longest path of a file in bytes: `PATH_MAX` (include/uapi/linux/limits.h) less some for where a guest keeps it.
+pub const MAX_PATH: usize = 4000;
 /// How many bytes of a file the host sends at once. Less than [`crate::frame::MAX_INLINE`], so that
 /// it does without the window.
 pub const PART: usize = 1 << 20;
@@ -30,13 +30,25 @@ pub const MAX_CALLS: usize = 4096;
 /// The most entries of [`Traced::missed`], and the most bytes of each.
 pub const MAX_MISSED: (usize, usize) = (32, 256);
 
+/// What a program shall find at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A file that cannot be executed.
+    #[default]
+    File,
+    /// One that can.
+    Executable,
+    /// A directory. It has no bytes.
+    Directory,
+}
+
 /// A part of a file that a program shall find.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Where the program finds the file: an absolute path without `.` and `..`, of at most [`MAX_PATH`] bytes.
     pub path: String,
-    /// Whether it can be executed.
-    pub executable: bool,
+    /// What it finds there.
+    pub kind: Kind,
     /// Where the part belongs: where the part before it ended. 0 begins the file anew.
     pub offset: u64,
     /// The part.
@@ -82,8 +94,8 @@ pub struct Traced {
     pub stderr: Vec<u8>,
     /// Whether it wrote more to one of them.
     pub cut: bool,
-    /// What its calls looked for by name and did not find (ENOENT), each once: the first [`MAX_MISSED`]. As its
-    /// memory has them when the call returns.
+    /// What its calls looked for by name and did not find (ENOENT, where the filter lets the call through), each
+    /// once: the first [`MAX_MISSED`]. As its memory has them when the call returns.
     pub missed: Vec<String>,
     /// How many processes the kernel ended for want of memory meanwhile: `oom_kill` in /proc/vmstat, which came with
     /// 4.13 (mm/oom_kill.c); `None` before.

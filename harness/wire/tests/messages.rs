@@ -7,6 +7,7 @@ use atlas_model::policy::Policy;
 use atlas_model::sweep::{Answer, Calls, Sweep, Swept};
 use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
 use atlas_model::{Abi, Filter, Observation};
+use atlas_wire::program;
 use atlas_wire::{
     Came, Fact, Hello, Item, Made, Outcome, Part, Request, Response, Trace, Traced, decode, encode,
 };
@@ -62,6 +63,10 @@ fn sweep() -> impl Strategy<Value = Sweep> {
     })
 }
 
+fn part_kind() -> impl Strategy<Value = program::Kind> {
+    prop_oneof![Just(program::Kind::File), Just(program::Kind::Executable), Just(program::Kind::Directory)]
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let item = prop_oneof![
         experiment().prop_map(Item::Experiment),
@@ -74,8 +79,8 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|((jit, limit_ms), items)| Request::Run { jit, limit_ms, items }),
         2 => (any::<(Option<bool>, u32)>(), sweep())
             .prop_map(|((jit, limit_ms), sweep)| Request::Sweep { jit, limit_ms, sweep }),
-        1 => (text(), any::<(bool, u64, Vec<u8>)>()).prop_map(|(path, (executable, offset, bytes))| {
-            Request::Put(Part { path, executable, offset, bytes })
+        1 => (text(), part_kind(), any::<(u64, Vec<u8>)>()).prop_map(|(path, kind, (offset, bytes))| {
+            Request::Put(Part { path, kind, offset, bytes })
         }),
         1 => (any::<(Option<bool>, u32)>(), (text(), text()), vec(text(), 0..4), vec(text(), 0..4), of(broken::any()))
             .prop_map(|((jit, limit_ms), (program, directory), arguments, environment, filter)| {

@@ -2,21 +2,23 @@
 
 use super::{elf, loader};
 use crate::bounded;
-use atlas_wire::program::{MAX_BYTES, MAX_FILES, PAGE};
+use atlas_wire::program::{Kind, MAX_BYTES, MAX_FILES, MAX_PATH, PAGE};
 use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Where glibc's loader looks first for what is not in its usual places (ld.so(8)).
-const CACHE: &str = "/etc/ld.so.cache";
+/// What loaders look into for libraries that are not in their usual places: glibc's (ld.so(8)), musl's.
+const LISTS: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld-musl-x86_64.path"];
+/// What guests have of their own.
+const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
 
-/// A file, and where the program finds it.
+/// A file or directory, and where the program finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// An absolute path without `..`.
     pub path: String,
-    /// Whether it can be executed.
-    pub executable: bool,
+    /// What it is.
+    pub kind: Kind,
     /// What is in it.
     pub bytes: Vec<u8>,
 }
@@ -25,7 +27,6 @@ pub struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     all: Vec<File>,
-    room_taken: u64,
 }
 
 /// Why there are no files to run a program with.
@@ -41,13 +42,16 @@ pub enum NoFiles {
     )]
     Large(String),
     /// There are too many.
-    #[error("{0}: with it the program has more than {MAX_FILES} files")]
+    #[error("{0}: with it the program has more than {MAX_FILES} files: leave some out")]
     Many(String),
-    /// Its path is not text.
-    #[error("{0}: the path is no UTF-8")]
-    Path(String),
+    /// It has no length, or none that means something.
+    #[error("{0} is no regular file: say where its content is to be, as {0}=/PLACE")]
+    Irregular(String),
+    /// It cannot be where it is to be.
+    #[error("{0}: {1}")]
+    Place(String, String),
     /// It is nowhere.
-    #[error("there is no {0} in any directory of PATH")]
+    #[error("there is no {0} in any directory of PATH; for one in this directory say ./{0}")]
     Nowhere(String),
     /// It is no program.
     #[error("{0} is no program: {1}. It has to be an ELF executable for x86-64")]
@@ -59,15 +63,16 @@ pub enum NoFiles {
 
 impl Files {
     /// A program as this machine would find it, with what it is loaded with in an environment, everything
-    /// where it is here. Gives its path as well.
+    /// where it is here. Gives its path as well: where links lead, which is what loaders go by.
     ///
     /// # Errors
     /// [`NoFiles`].
     pub fn of_program(name: &str, environment: &[String]) -> Result<(String, Self), NoFiles> {
         let path = if name.contains('/') { PathBuf::from(name) } else { in_path(name)? };
+        let path = path.canonicalize().map_err(|error| NoFiles::Read(name.to_owned(), error))?;
         let mut files = Self::default();
         let place = lexical(&path)?;
-        files.add_file(&path, place.clone(), true)?;
+        files.read(&path, place.clone(), Kind::Executable)?;
         let image = &files.all[0].bytes;
         let loader = match elf::interpreter(image) {
             Err(why) => return Err(NoFiles::Elf(name.to_owned(), why)),
@@ -76,48 +81,92 @@ impl Files {
         };
         let libraries = loader::libraries(&loader, &path, environment)
             .map_err(|why| NoFiles::Dynamic(name.to_owned(), why))?;
-        let cache = (loader.contains("ld-linux") && Path::new(CACHE).exists()).then(|| CACHE.to_owned());
-        for path in std::iter::once(loader).chain(libraries).chain(cache) {
+        let list = LISTS[usize::from(loader.contains("musl"))];
+        let list = Path::new(list).exists().then(|| list.to_owned());
+        for path in std::iter::once(loader).chain(libraries).chain(list) {
             files.add(Path::new(&path), None)?;
         }
         Ok((place, files))
     }
 
-    /// Adds a file, or all of a directory, where it is here or in another place. What is there already stays.
+    /// Adds a file, or all of a directory but links that lead nowhere, where it is here or in another place, from `/`
+    /// on; one that ends in `/` is the directory that it goes into. It takes the place of what was to be there before.
     ///
     /// # Errors
     /// [`NoFiles`].
     pub fn add(&mut self, path: &Path, other: Option<&str>) -> Result<(), NoFiles> {
-        let place = other.map_or_else(|| lexical(path), |other| lexical(Path::new(other)))?;
+        let place = match other {
+            None => lexical(path)?,
+            Some(into) if into.ends_with('/') => {
+                let name = path.file_name().unwrap_or_default();
+                lexical(&Path::new(into).join(name))?
+            }
+            Some(other) => lexical(Path::new(other))?,
+        };
         let there = metadata(path)?;
         if !there.is_dir() {
-            return self.add_file(path, place, is_executable(&there));
+            if !there.is_file() && other.is_none() {
+                return Err(NoFiles::Irregular(path.display().to_string()));
+            }
+            return self.read(path, place, kind_of(&there));
         }
         for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
-            let entry = entry.map_err(|error| NoFiles::Read(path.display().to_string(), error.into()))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.path().is_some_and(leads_nowhere) => continue,
+                Err(error) => return Err(NoFiles::Read(path.display().to_string(), error.into())),
+            };
             let there = metadata(entry.path())?;
-            if there.is_file() {
-                let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
-                let place = lexical(&Path::new(&place).join(below))?;
-                self.add_file(entry.path(), place, is_executable(&there))?;
+            let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+            let place = lexical(&Path::new(&place).join(below))?;
+            if there.is_dir() {
+                self.put(File { path: place, kind: Kind::Directory, bytes: vec![] })?;
+            } else if there.is_file() {
+                self.read(entry.path(), place, kind_of(&there))?;
             }
         }
         Ok(())
     }
 
-    fn add_file(&mut self, from: &Path, path: String, executable: bool) -> Result<(), NoFiles> {
-        if self.all.iter().any(|file| file.path == path) {
-            return Ok(());
-        }
-        if self.all.len() == MAX_FILES {
-            return Err(NoFiles::Many(path));
-        }
-        let read = bounded::read(from, MAX_BYTES - self.room_taken);
+    fn read(&mut self, from: &Path, path: String, kind: Kind) -> Result<(), NoFiles> {
+        let taken = |file: &File| (file.bytes.len() as u64).next_multiple_of(PAGE);
+        let taken: u64 = self.all.iter().filter(|file| file.path != path).map(taken).sum();
+        let read = bounded::read(from, MAX_BYTES - taken);
         let bytes = read.map_err(|error| NoFiles::Read(from.display().to_string(), error))?;
         let bytes = bytes.ok_or_else(|| NoFiles::Large(path.clone()))?;
-        // The last page may be one more than there is room for.
-        self.room_taken = (self.room_taken + (bytes.len() as u64).next_multiple_of(PAGE)).min(MAX_BYTES);
-        self.all.push(File { path, executable, bytes });
+        self.put(File { path, kind, bytes })
+    }
+
+    /// Sees to it that a file can be where it is to be, and takes it.
+    fn put(&mut self, new: File) -> Result<(), NoFiles> {
+        let cannot = |why: &str| Err(NoFiles::Place(new.path.clone(), why.into()));
+        let is_directory = new.kind == Kind::Directory;
+        if new.path == "/" && !is_directory {
+            return cannot(
+                "a file cannot take the place of the root directory: name the file, as PATH=/PLACE",
+            );
+        }
+        if OWN.iter().any(|own| Path::new(&new.path).starts_with(own)) {
+            return cannot("guests have their own /dev, /proc and /sys: say another place, as PATH=/PLACE");
+        }
+        if new.path.len() > MAX_PATH || new.path.split('/').any(|name| name.len() > 255) {
+            return cannot("the path is too long");
+        }
+        for there in self.all.iter().filter(|there| there.path != new.path) {
+            let is_below = |one: &File, other: &File| Path::new(&one.path).starts_with(&other.path);
+            let [file, other] = if is_below(&new, there) { [there, &new] } else { [&new, there] };
+            if file.kind != Kind::Directory && is_below(other, file) {
+                return cannot(&format!("{} is to be a file, and {} in it", file.path, other.path));
+            }
+        }
+        match self.all.iter().position(|there| there.path == new.path) {
+            Some(there) if is_directory != (self.all[there].kind == Kind::Directory) => {
+                return cannot("a file and a directory cannot have one place");
+            }
+            Some(there) => self.all[there] = new,
+            None if self.all.len() == MAX_FILES => return Err(NoFiles::Many(new.path)),
+            None => self.all.push(new),
+        }
         Ok(())
     }
 
@@ -128,19 +177,39 @@ impl Files {
     }
 }
 
+/// The directory that a program is to be run in: the one of this process.
+///
+/// # Errors
+/// [`NoFiles`], where guests cannot have such a one.
+pub fn directory() -> Result<String, NoFiles> {
+    let here = std::env::current_dir().map_err(|error| NoFiles::Read(".".into(), error))?;
+    let here = lexical(&here)?;
+    if OWN.iter().any(|own| Path::new(&here).starts_with(own)) {
+        let why = "the program cannot be run in a directory of this name, which guests have of their own: go elsewhere";
+        return Err(NoFiles::Place(here, why.into()));
+    }
+    Ok(here)
+}
+
 fn metadata(path: &Path) -> Result<Metadata, NoFiles> {
     std::fs::metadata(path).map_err(|error| NoFiles::Read(path.display().to_string(), error))
 }
 
-fn is_executable(there: &Metadata) -> bool {
-    there.permissions().mode() & 0o111 != 0
+fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink()
+        && std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn kind_of(there: &Metadata) -> Kind {
+    if there.permissions().mode() & 0o111 == 0 { Kind::File } else { Kind::Executable }
 }
 
 /// The path of a program that is named without one.
 fn in_path(name: &str) -> Result<PathBuf, NoFiles> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        |path: &PathBuf| path.metadata().is_ok_and(|there| there.is_file() && is_executable(&there));
+    let is_there = |path: &PathBuf| {
+        path.metadata().is_ok_and(|there| there.is_file() && kind_of(&there) == Kind::Executable)
+    };
     let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(is_there);
     found.ok_or_else(|| NoFiles::Nowhere(name.to_owned()))
 }
@@ -157,7 +226,10 @@ fn lexical(path: &Path) -> Result<String, NoFiles> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-    place.into_os_string().into_string().map_err(|path| NoFiles::Path(path.to_string_lossy().into_owned()))
+    let no_text = |path: std::ffi::OsString| {
+        NoFiles::Place(path.to_string_lossy().into_owned(), "the path is no UTF-8: name another".into())
+    };
+    place.into_os_string().into_string().map_err(no_text)
 }
 
 #[cfg(test)]
@@ -185,35 +257,77 @@ mod tests {
         assert_eq!((files.all()[0].path.as_str(), path.ends_with("/env")), (path.as_str(), true));
         let is_there = |end: &str| files.all().iter().any(|file| file.path.ends_with(end));
         assert!(is_there("/ld-linux-x86-64.so.2") && is_there("/libc.so.6"));
-        assert!(files.all()[0].executable && files.all().iter().all(|file| !file.bytes.is_empty()));
+        assert!(
+            files.all()[0].kind == Kind::Executable && files.all().iter().all(|file| !file.bytes.is_empty())
+        );
+        // By whatever link.
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(Files::of_program(link.to_str().unwrap(), &[]).unwrap(), (path, files));
+    }
+
+    /// A directory with `in/one`, `in/empty/`, `two` that can be executed, and `three` that leads there.
+    fn tree() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        create_dir(path("in")).unwrap();
+        create_dir(path("in/empty")).unwrap();
+        write(path("in/one"), "1").unwrap();
+        write(path("two"), "2").unwrap();
+        std::os::unix::fs::symlink("two", path("three")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("in/dangling")).unwrap();
+        std::fs::set_permissions(path("two"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        directory
     }
 
     #[test]
     fn a_directory_comes_whole_and_a_file_goes_where_it_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        create_dir(path("in")).unwrap();
-        write(path("in/one"), "1").unwrap();
-        write(path("two"), "2").unwrap();
-        std::os::unix::fs::symlink("two", path("three")).unwrap();
-        std::fs::set_permissions(path("two"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let directory = tree();
+        let two = directory.path().join("two");
         let mut files = Files::default();
         files.add(directory.path(), Some("/there/../at")).unwrap();
-        files.add(&path("two"), Some("/at/in/one")).unwrap();
-        files.add(&path("two"), None).unwrap();
+        for place in [None, Some("/into/"), Some("/at/in/one")] {
+            files.add(&two, place).unwrap();
+        }
         let told: Vec<_> =
-            files.all().iter().map(|file| (file.path.as_str(), file.executable, &file.bytes[..])).collect();
-        let own = path("two");
-        let expected: [(&str, bool, &[u8]); 4] = [
-            ("/at/in/one", false, b"1"),
-            ("/at/three", true, b"2"),
-            ("/at/two", true, b"2"),
-            (own.to_str().unwrap(), true, b"2"),
+            files.all().iter().map(|file| (file.path.as_str(), file.kind, &file.bytes[..])).collect();
+        let (file, program, directories) = (Kind::File, Kind::Executable, Kind::Directory);
+        let expected: [(&str, Kind, &[u8]); 8] = [
+            ("/at", directories, b""),
+            ("/at/in", directories, b""),
+            ("/at/in/empty", directories, b""),
+            // It was another file before.
+            ("/at/in/one", program, b"2"),
+            ("/at/three", program, b"2"),
+            ("/at/two", program, b"2"),
+            (two.to_str().unwrap(), program, b"2"),
+            ("/into/two", program, b"2"),
         ];
         assert_eq!(told, expected);
+        let one = directory.path().join("in/one");
+        files.add(&one, Some("/at/two")).unwrap();
+        assert_eq!(files.all()[5], File { path: "/at/two".into(), kind: file, bytes: b"1".to_vec() });
         // A link that leads up again never ends.
-        std::os::unix::fs::symlink(".", path("in/loop")).unwrap();
+        std::os::unix::fs::symlink(".", directory.path().join("in/loop")).unwrap();
         assert!(matches!(Files::default().add(directory.path(), None), Err(NoFiles::Read(..))));
+    }
+
+    #[test]
+    fn what_cannot_be_where_it_is_to_be_is_refused() {
+        let directory = tree();
+        let two = directory.path().join("two");
+        let mut files = Files::default();
+        files.add(directory.path(), Some("/at")).unwrap();
+        let long = format!("/{}", "n".repeat(256));
+        for place in ["/.", "/proc/x", "/dev/null", "/at/two/x", "/at/in", "/at", &long, &"/long".repeat(900)]
+        {
+            let refused = files.add(&two, Some(place));
+            assert!(matches!(refused, Err(NoFiles::Place(..))), "{place}: {refused:?}");
+        }
+        assert!(matches!(files.add(&directory.path().join("in"), Some("/at/two")), Err(NoFiles::Place(..))));
+        assert!(matches!(files.add(Path::new("/dev/null"), None), Err(NoFiles::Irregular(_))));
+        files.add(Path::new("/dev/null"), Some("/null")).unwrap();
     }
 
     #[test]
@@ -225,10 +339,12 @@ mod tests {
         write(&small, "1").unwrap();
         let mut files = Files::default();
         files.add(&path, None).unwrap();
-        files.add(&small, Some("/one")).unwrap();
+        for _ in 0..2 {
+            files.add(&small, Some("/one")).unwrap();
+        }
         let error = files.add(&small, Some("/two")).unwrap_err();
         assert!(matches!(&error, NoFiles::Large(path) if path == "/two"), "{error}");
-        assert!(matches!(Files::default().add(Path::new("/dev/zero"), None), Err(NoFiles::Large(_))));
+        assert!(matches!(Files::default().add(Path::new("/dev/zero"), Some("/z")), Err(NoFiles::Large(_))));
         assert!(matches!(Files::of_program("no-such-program-anywhere", &[]), Err(NoFiles::Nowhere(_))));
     }
 }

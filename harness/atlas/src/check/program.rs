@@ -124,9 +124,9 @@ impl Program {
             // A file without a byte is a file.
             let first = file.bytes.get(..PART).unwrap_or(&file.bytes);
             for bytes in std::iter::once(first).chain(file.bytes[first.len()..].chunks(PART)) {
-                let (path, executable, bytes) = (file.path.clone(), file.executable, bytes.to_vec());
+                let (path, kind, bytes) = (file.path.clone(), file.kind, bytes.to_vec());
                 let length = offset + bytes.len() as u64;
-                match machine.request(&Request::Put(Part { path, executable, offset, bytes }), PART_LIMIT) {
+                match machine.request(&Request::Put(Part { path, kind, offset, bytes }), PART_LIMIT) {
                     Ok(Response::Stored(stored)) if stored == length => offset = length,
                     Ok(Response::Refused(why)) => return Err(why),
                     Ok(_) => return Err(format!("the guest did not take {} over", file.path)),

@@ -6,6 +6,7 @@ use super::{Leg, Order, is_well};
 use crate::explain::{Map, Subject, text as paper};
 use crate::numbers::{paragraph, wrapped};
 use crate::report::safe::clip;
+use crate::report::wording::count;
 use crate::results::Jit;
 use crate::sweep::{self, Seen, text as swept};
 use atlas_cases::Subject as Probed;
@@ -15,6 +16,8 @@ use atlas_wire::Came;
 use atlas_wire::window::ADDRESS;
 use std::collections::BTreeSet;
 
+/// What glibc's loader looks for in every program (ld.so(8)).
+const PRELOAD: &str = "/etc/ld.so.preload";
 /// The signal that nobody handles (signal(7)).
 const SIGKILL: i32 = 9;
 /// How many files of a program's are named.
@@ -56,7 +59,7 @@ fn end(ran: &Result<Ran, String>) -> String {
     match ran.end {
         Some(End::Exited(status)) => format!("exit status {status}"),
         Some(End::Signaled { signal: SIGKILL, .. }) if ran.traced.starved.is_some_and(|count| count > 0) => {
-            format!("killed for want of memory, of which guests have {} MiB", ADDRESS >> 20)
+            "killed for want of memory".into()
         }
         Some(End::Signaled { signal, .. }) => format!("killed by signal {signal}{}", last(ran)),
         Some(End::NeverMade) => format!("never began{}", last(ran)),
@@ -229,6 +232,17 @@ fn program(legs: &[Leg]) -> String {
              execve through\n",
         );
     }
+    let starved = ran.iter().filter_map(|(_, ran)| ran.traced.starved).max().unwrap_or(0);
+    if starved > 0 {
+        text.push_str(&paragraph(
+            "  ",
+            &format!(
+                "for want of memory the kernel ended {} of it; guests have {} MiB, its files among them",
+                count(starved as usize, "process", "processes"),
+                ADDRESS >> 20
+            ),
+        ));
+    }
     text + &missed(&ran) + &output(&ran)
 }
 
@@ -236,7 +250,7 @@ fn program(legs: &[Leg]) -> String {
 fn missed(ran: &[(&Leg, &Ran)]) -> String {
     let mut all: Vec<&String> = Vec::new();
     for path in ran.iter().filter(|(_, ran)| !ran.well).flat_map(|(_, ran)| &ran.traced.missed) {
-        if !all.contains(&path) {
+        if path != PRELOAD && !all.contains(&path) {
             all.push(path);
         }
     }

@@ -5,7 +5,7 @@ use super::each::{interrupted, on_each};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::check::chosen::Chosen;
-use crate::check::files::{Files, NoFiles};
+use crate::check::files::{self, Files};
 use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, needs, on_kernel, text};
 use crate::cli::out::{say, sayln};
@@ -34,7 +34,8 @@ pub(super) struct Args {
     /// A variable of the program's environment, which has no other
     #[arg(long, value_name = "NAME=VALUE", requires = "program", value_parser = variable)]
     env: Vec<String>,
-    /// A file or directory that the program finds besides, where it is here or in another place
+    /// A file or directory that the program finds besides, where it is here or in another place; the last
+    /// one of a place counts
     #[arg(long = "file", value_name = "PATH[=PLACE]", requires = "program")]
     files: Vec<String>,
     /// How long the program, and how long one sweep may take, in seconds
@@ -60,8 +61,8 @@ Examples:
 
 Asked for are every number of every ABI and, for each way through the filter, a call that takes it;
 none is carried out. The program runs as root in a guest of its own, in a directory that is named as
-this one. It finds itself there, its loader and the libraries that the loader names, what --file
-gives, /proc, /sys, /dev and an empty /tmp; no file is written back.
+this one. It finds itself there, its loader and the libraries that the loader names (which is asked on
+this machine), what --file gives, /proc, /sys, /dev and an empty /tmp; no file is written back.
 
 Exit status: 0 every kernel does what the model says and the program ends as it is to, 1 one does
 not or could not be asked, 2 usage or environment.";
@@ -110,18 +111,24 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
 fn program(args: &Args, name: &str, arguments: &[String]) -> Result<Program, Failure> {
     let (path, mut files) = Files::of_program(name, &args.env)?;
     for file in &args.files {
-        // A path may have a `=` of its own; a place is absolute.
-        match file.rsplit_once("=/") {
-            Some((from, place)) => files.add(Path::new(from), Some(&format!("/{place}")))?,
-            None => files.add(Path::new(file), None)?,
+        match file.rsplit_once('=') {
+            // A path may have a `=` of its own.
+            Some((from, place)) if !Path::new(file).exists() => {
+                if !place.starts_with('/') {
+                    return Err(
+                        format!("--file {file}: the place has to be absolute, as {from}=/{place}").into()
+                    );
+                }
+                files.add(Path::new(from), Some(place))?;
+            }
+            _ => files.add(Path::new(file), None)?,
         }
     }
-    let directory = std::env::current_dir()?.into_os_string().into_string();
     Ok(Program {
         name: name.to_owned(),
         files,
         path,
-        directory: directory.map_err(|path| NoFiles::Path(path.to_string_lossy().into_owned()))?,
+        directory: files::directory()?,
         arguments: arguments.to_vec(),
         environment: args.env.clone(),
         limit: Duration::from_secs(args.limit.into()),

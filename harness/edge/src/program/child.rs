@@ -116,11 +116,11 @@ pub(super) fn run(plan: &Plan, gate: &'static Gate, outputs: [i32; 2], close: &[
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
     let execve = [plan.path.as_ptr() as u64, arguments.as_ptr() as u64, environment.as_ptr() as u64, 0, 0, 0];
     furnish(outputs, close);
+    gate.wait();
     if let Err(errno) = root::enter(&plan.root, &plan.directory) {
         gate.rooted.store(errno, SeqCst);
         sys::exit(0)
     }
-    gate.wait();
     let _ = sys::no_new_privs();
     let attached = plan.filter.as_ref().map_or(0, |(records, length)| attach(records, *length));
     gate.say(attached);

@@ -2,7 +2,7 @@
 
 use atlas_model::bpf::{self, Dialect};
 use atlas_model::observation::Sigsys;
-use atlas_model::{Abi, Call, Filter};
+use atlas_model::{Abi, Action, Call, Filter};
 use atlas_wire::program::{MAX_CALLS, MAX_EXAMPLES};
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
@@ -73,9 +73,16 @@ impl Ledger {
     /// The instruction that decides about a call, and whether it lets it through.
     fn decision(&self, begun: &Begun) -> (Option<usize>, bool) {
         let Some(filter) = &self.filter else { return (None, true) };
-        let call = Call { abi: begun.abi, nr: begun.nr.into(), args: begun.args };
-        let ran = bpf::run(filter, &call.data_at(begun.ip), &Dialect::default());
-        (Some(ran.decided_at), ran.word == atlas_model::Action::Allow.word())
+        let ran = run(filter, begun);
+        (Some(ran.decided_at), ran.word == Action::Allow.word())
+    }
+
+    /// Whether the kernel makes a call, as far as the filter is concerned.
+    pub(super) fn lets_through(&self, begun: &Begun) -> bool {
+        self.filter.as_ref().is_none_or(|filter| {
+            let word = run(filter, begun).word;
+            [Action::Allow, Action::Log].contains(&Action::from_word(word))
+        })
     }
 
     /// Takes a call that is over.
@@ -107,10 +114,15 @@ impl Ledger {
     }
 }
 
+/// What a filter says of a call.
+fn run(filter: &Filter, begun: &Begun) -> bpf::Ran {
+    let call = Call { abi: begun.abi, nr: begun.nr.into(), args: begun.args };
+    bpf::run(filter, &call.data_at(begun.ip), &Dialect::default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_model::Action;
     use atlas_model::abi::offset;
 
     fn begun(at: u64, nr: u32, first: u64) -> Begun {

@@ -142,7 +142,7 @@ impl Tracer {
                     open.undone = Some(result);
                     return;
                 }
-                if result == -i64::from(libc::ENOENT) {
+                if result == -i64::from(libc::ENOENT) && self.ledger.lets_through(&open.begun) {
                     self.missed.note(tid, &open.begun);
                 }
                 self.over(tid, Came::Back(result));

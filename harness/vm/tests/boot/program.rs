@@ -6,7 +6,7 @@ use atlas_model::observation::End;
 use atlas_model::{Abi, Action, Filter, bpf};
 use atlas_vm::kernels::Store;
 use atlas_vm::{BootOptions, Machine};
-use atlas_wire::program::{MAX_BYTES, MAX_EXAMPLES, MAX_OUTPUT, PART};
+use atlas_wire::program::{Kind, MAX_BYTES, MAX_EXAMPLES, MAX_OUTPUT, PART};
 use atlas_wire::{Came, Made, Part, Request, Response, Trace, Traced};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -68,7 +68,7 @@ const PATH: &str = "/opt/program";
 fn put(machine: &mut Machine, image: &[u8]) {
     let mut stored = 0;
     for bytes in image.chunks(PART) {
-        let part = Part { path: PATH.into(), executable: true, offset: stored, bytes: bytes.to_vec() };
+        let part = Part { path: PATH.into(), kind: Kind::Executable, offset: stored, bytes: bytes.to_vec() };
         stored += bytes.len() as u64;
         assert_eq!(machine.request(&Request::Put(part), AMPLE), Ok(Response::Stored(stored)));
     }
@@ -281,8 +281,8 @@ fn time_output_and_calls_are_bounded() {
 fn it_finds_its_files_and_what_it_does_not_find_is_told() {
     on_each(|machine| {
         for (offset, bytes) in [(0, &b"wr"[..]), (2, b"ong"), (0, b""), (0, b"rig"), (3, b"ht")] {
-            let (path, executable) = ("/srv/in/conf".to_owned(), false);
-            let part = Part { path, executable, offset, bytes: bytes.to_vec() };
+            let (path, kind) = ("/srv/in/conf".to_owned(), Kind::File);
+            let part = Part { path, kind, offset, bytes: bytes.to_vec() };
             let stored = offset + bytes.len() as u64;
             assert_eq!(machine.request(&Request::Put(part), AMPLE), Ok(Response::Stored(stored)));
         }
@@ -292,6 +292,11 @@ fn it_finds_its_files_and_what_it_does_not_find_is_told() {
         // A user namespace is not refused, as it is to who is in a chroot.
         assert_eq!((files.attached, files.end), (0, Some(End::Exited(7))), "{files:?}");
         assert_eq!(files.missed, ["/etc/none", "none", "/init"]);
+        // What the filter says is not there may well be.
+        let denied = traced(machine, Trace { filter: on("openat", Action::Errno(2)), ..asked.clone() });
+        assert_eq!(denied.missed, ["none", "/init"], "{denied:?}");
+        let directory = Part { path: "/srv/made".into(), kind: Kind::Directory, ..Part::default() };
+        assert_eq!(machine.request(&Request::Put(directory), AMPLE), Ok(Response::Stored(0)));
         // A directory that is not there is made.
         let nowhere = traced(machine, Trace { directory: "/srv/none".into(), ..asked });
         assert_eq!(nowhere.missed, ["conf", "/etc/none", "none", "/init"], "{nowhere:?}");
@@ -358,7 +363,7 @@ fn files_are_bounded_and_whole() {
             other => panic!("{other:?}"),
         };
         let at = |path: &str, offset| {
-            Request::Put(Part { path: path.into(), executable: true, offset, bytes: vec![0; 2] })
+            Request::Put(Part { path: path.into(), kind: Kind::Executable, offset, bytes: vec![0; 2] })
         };
         assert!(refusal(at(PATH, MAX_BYTES - 1)).contains("41943040 is the most"));
         assert!(refusal(at(PATH, u64::MAX)).contains("is the most"));
