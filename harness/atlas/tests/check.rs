@@ -121,7 +121,7 @@ fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
     let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
     std::fs::write(directory.path().join("greeting"), "read from a file").unwrap();
     let here = ["--json", "--quiet", "--jit", "on"];
-    let dynamic = dynamic.to_str().unwrap();
+    let (dynamic, static_program) = (dynamic.to_str().unwrap(), program().to_str().unwrap());
     let run = |more: &[&str]| {
         let output = check(&lets_all, &[&here[..], more].concat());
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -137,6 +137,11 @@ fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
     assert_eq!(files[0], dynamic);
     assert!(files.iter().any(|path| path.ends_with("/libc.so.6")), "{files:?}");
     assert!(files.contains(&"/etc/given/greeting"), "{files:?}");
+
+    let (_filter, no_files) = one(257, Action::Errno(13));
+    let (status, text) = said(&no_files, &["--jit", "on", "--", static_program, "0", "/etc/given/greeting"]);
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains(") of /etc/given/greeting: ERRNO(13 EACCES) by instruction 0002"), "{text}");
 
     // What is not given is not there, and that is said.
     let (status, json) = run(&["--", dynamic, "0", "/etc/given/greeting"]);

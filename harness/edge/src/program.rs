@@ -12,7 +12,7 @@
 
 mod child;
 mod ledger;
-mod missed;
+mod names;
 mod output;
 mod root;
 mod stops;

@@ -227,7 +227,10 @@ mod tests {
 
     fn made(count: usize) -> Vec<crate::Made> {
         let (abi, came) = (atlas_model::Abi::I386, crate::Came::Back(-13));
-        vec![crate::Made { abi, nr: 39, args: [7; 6], ip: 1 << 40, came, count: 300, task: 0 }; count]
+        vec![
+            crate::Made { abi, nr: 39, args: [7; 6], ip: 1 << 40, came, count: 300, path: None, task: 0 };
+            count
+        ]
     }
 
     fn traced(calls: usize, stdout: usize) -> Vec<u8> {

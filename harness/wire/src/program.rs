@@ -27,8 +27,10 @@ pub const MAX_OUTPUT: usize = 64 << 10;
 pub const MAX_EXAMPLES: usize = 8;
 /// The most entries of [`Traced::calls`].
 pub const MAX_CALLS: usize = 4096;
-/// The most entries of [`Traced::missed`], and the most bytes of each.
-pub const MAX_MISSED: (usize, usize) = (32, 256);
+/// The most entries of [`Traced::missed`].
+pub const MAX_MISSED: usize = 32;
+/// The most bytes that are kept of a name in a program's memory.
+pub const MAX_NAME: usize = 256;
 
 /// What a program shall find at a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +112,7 @@ pub struct Traced {
 ///
 /// Calls of one number and ABI on which the same instruction of the filter decides and that came to the same make a group: all that came back with one errno,
 /// all that came back with anything else, all that never came back, and all that were trapped with
-/// one errno. Of each group the first [`MAX_EXAMPLES`] different arguments have an entry each.
+/// one errno. Of each group the first [`MAX_EXAMPLES`] different arguments and paths have an entry each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// By which ABI.
@@ -125,6 +127,9 @@ pub struct Made {
     pub came: Came,
     /// How often it was made.
     pub count: u64,
+    /// The path that it was given by name, where the filter does not let it through and it takes one: as the task's
+    /// memory had it when the call was begun, at most [`MAX_NAME`] bytes. No filter has seen it.
+    pub path: Option<String>,
     /// The task that made it the first time; 0 for the first one, and so on in the order in which they
     /// were seen.
     pub task: u32,
@@ -155,12 +160,14 @@ impl Traced {
     /// Whether a guest can have seen this: nothing in it is beyond its bound.
     #[must_use]
     pub fn is_possible(&self) -> bool {
-        let possible = |made: &Made| made.count > 0 && made.task < self.tasks;
+        let is_short = |name: &String| name.len() <= MAX_NAME;
+        let possible =
+            |made: &Made| made.count > 0 && made.task < self.tasks && made.path.as_ref().is_none_or(is_short);
         self.attached <= 0
             && self.calls.len() <= MAX_CALLS
             && self.stdout.len().max(self.stderr.len()) <= MAX_OUTPUT
-            && self.missed.len() <= MAX_MISSED.0
-            && self.missed.iter().all(|path| path.len() <= MAX_MISSED.1)
+            && self.missed.len() <= MAX_MISSED
+            && self.missed.iter().all(is_short)
             && self.calls.iter().all(possible)
     }
 }
@@ -171,8 +178,16 @@ mod tests {
 
     #[test]
     fn bounds() {
-        let made =
-            Made { abi: Abi::X86_64, nr: 0, args: [0; 6], ip: 0, came: Came::Never, count: 1, task: 0 };
+        let made = Made {
+            abi: Abi::X86_64,
+            nr: 0,
+            args: [0; 6],
+            ip: 0,
+            came: Came::Never,
+            count: 1,
+            path: None,
+            task: 0,
+        };
         let traced = |change: fn(&mut Traced)| {
             let mut traced = Traced { calls: vec![made.clone()], tasks: 1, ..Traced::default() };
             change(&mut traced);
@@ -184,9 +199,11 @@ mod tests {
         assert!(!traced(|traced| traced.stdout = vec![0; MAX_OUTPUT + 1]));
         assert!(!traced(|traced| traced.stderr = vec![0; MAX_OUTPUT + 1]));
         assert!(!traced(|traced| traced.calls = vec![traced.calls[0].clone(); MAX_CALLS + 1]));
-        assert!(traced(|traced| traced.missed = vec!["/".repeat(MAX_MISSED.1); MAX_MISSED.0]));
-        assert!(!traced(|traced| traced.missed = vec![String::new(); MAX_MISSED.0 + 1]));
-        assert!(!traced(|traced| traced.missed = vec!["/".repeat(MAX_MISSED.1 + 1)]));
+        assert!(traced(|traced| traced.missed = vec!["/".repeat(MAX_NAME); MAX_MISSED]));
+        assert!(!traced(|traced| traced.missed = vec![String::new(); MAX_MISSED + 1]));
+        assert!(!traced(|traced| traced.missed = vec!["/".repeat(MAX_NAME + 1)]));
+        assert!(traced(|traced| traced.calls[0].path = Some("/".repeat(MAX_NAME))));
+        assert!(!traced(|traced| traced.calls[0].path = Some("/".repeat(MAX_NAME + 1))));
         assert!(!traced(|traced| traced.calls[0].count = 0));
         assert!(!traced(|traced| traced.calls[0].task = 1));
         assert!(!traced(|traced| traced.attached = 1));
@@ -210,6 +227,7 @@ mod tests {
             ip: u64::MAX,
             came: Came::Trapped(sigsys),
             count: u64::MAX,
+            path: Some("/".repeat(MAX_NAME)),
             task: u32::MAX - 1,
         };
         let largest = Traced {
@@ -220,7 +238,7 @@ mod tests {
             stdout: vec![0; MAX_OUTPUT],
             stderr: vec![0; MAX_OUTPUT],
             cut: true,
-            missed: vec!["/".repeat(MAX_MISSED.1); MAX_MISSED.0],
+            missed: vec!["/".repeat(MAX_NAME); MAX_MISSED],
             starved: Some(u64::MAX),
             tasks: u32::MAX,
             micros: u64::MAX,

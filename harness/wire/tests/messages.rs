@@ -170,8 +170,9 @@ fn traced() -> impl Strategy<Value = Traced> {
     let came =
         prop_oneof![any::<i64>().prop_map(Came::Back), Just(Came::Never), sigsys().prop_map(Came::Trapped),];
     let abi = prop::sample::select(Abi::ALL.to_vec());
-    let made = (abi, any::<(u32, [u64; 6], u64, u64, u32)>(), came)
-        .prop_map(|(abi, (nr, args, ip, count, task), came)| Made { abi, nr, args, ip, came, count, task });
+    let made = (abi, any::<(u32, [u64; 6], u64, u64, u32)>(), came, of(text())).prop_map(
+        |(abi, (nr, args, ip, count, task), came, path)| Made { abi, nr, args, ip, came, count, path, task },
+    );
     let bytes = any::<(Vec<u8>, Vec<u8>, bool)>();
     let numbers = any::<(i64, u64, u32, u64, Option<u64>)>();
     (numbers, of(end()), vec(made, 0..5), bytes, vec(text(), 0..3)).prop_map(

@@ -119,6 +119,7 @@ fn came(came: &Came) -> Value {
 fn denied(denied: &Denied) -> Value {
     json!({
         "call": call(&denied.made.call()),
+        "path": denied.made.path,
         "action": denied.action.to_string(),
         "decided_at": denied.decided_at,
         "looked_at": denied.looked_at,

@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn made(nr: u32, came: Came) -> Made {
-        Made { abi: Abi::X86_64, nr, args: [0; 6], ip: 0x1234, came, count: 1, task: 0 }
+        Made { abi: Abi::X86_64, nr, args: [0; 6], ip: 0x1234, came, count: 1, path: None, task: 0 }
     }
 
     fn judged(calls: Vec<Made>) -> Ran {

@@ -266,9 +266,15 @@ fn missed(ran: &[(&Leg, &Ran)]) -> String {
 fn alike(one: &Denied, other: &Denied) -> bool {
     let key = |it: &Denied| {
         let args: Vec<u64> = it.looked_at.iter().map(|&index| it.made.args[index]).collect();
-        (it.made.abi, it.made.nr, it.action, it.decided_at, it.looked_at.clone(), args)
+        (it.made.abi, it.made.nr, it.action, it.decided_at, it.looked_at.clone(), args, it.made.path.clone())
     };
     key(one) == key(other)
+}
+
+/// The path that a denied call was given.
+fn path(denied: &Denied) -> String {
+    let path = denied.made.path.as_ref();
+    path.map(|path| format!(" of {}", clip(path, 1, OUTPUT.1, false))).unwrap_or_default()
 }
 
 /// Each call that was denied, once, with the kernels where it was.
@@ -294,8 +300,9 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
         let by =
             if looked_at.is_empty() { String::new() } else { format!(", for {}", looked_at.join(" and ")) };
         text.push_str(&format!(
-            "  {}: {action} by instruction {decided_at:04}{by}\n",
-            one.made.call().to_text_as_taken()
+            "  {}{}: {action} by instruction {decided_at:04}{by}\n",
+            one.made.call().to_text_as_taken(),
+            path(one)
         ));
         if on.len() < ran.len() {
             text.push_str(&wrapped("      on ", &swept::kernels(&on)));

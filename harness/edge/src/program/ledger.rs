@@ -21,6 +21,8 @@ pub(super) struct Begun {
     pub(super) nr: u32,
     pub(super) args: [u64; 6],
     pub(super) ip: u64,
+    /// The path that it is given, where it is to be kept.
+    pub(super) path: Option<String>,
 }
 
 /// What calls of one group have in common besides ABI and number.
@@ -91,13 +93,15 @@ impl Ledger {
         let key = (begun.abi, begun.nr, Class::of(&came), decided_at);
         let room = self.entries.len() < MAX_CALLS && !(allowed && self.allowed >= MAX_ALLOWED);
         let group = self.groups.entry(key).or_default();
-        if let Some(&same) = group.iter().find(|&&entry| self.entries[entry].1.args == begun.args) {
+        let is_same = |made: &Made| made.args == begun.args && made.path == begun.path;
+        if let Some(&same) = group.iter().find(|&&entry| is_same(&self.entries[entry].1)) {
             self.entries[same].1.count += 1;
         } else if group.len() < MAX_EXAMPLES && room {
             self.allowed += usize::from(allowed);
             group.push(self.entries.len());
-            let Begun { at, task, abi, nr, args, ip } = *begun;
-            self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, task }));
+            let Begun { at, task, abi, nr, args, ip, ref path } = *begun;
+            let path = path.clone();
+            self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, path, task }));
         } else {
             self.left_out += 1;
             if group.is_empty() {
@@ -126,7 +130,7 @@ mod tests {
     use atlas_model::abi::offset;
 
     fn begun(at: u64, nr: u32, first: u64) -> Begun {
-        Begun { at, task: 0, abi: Abi::X86_64, nr, args: [first, 0, 0, 0, 0, 0], ip: at }
+        Begun { at, task: 0, abi: Abi::X86_64, nr, args: [first, 0, 0, 0, 0, 0], ip: at, path: None }
     }
 
     fn trap(errno: i32) -> Came {
@@ -155,8 +159,10 @@ mod tests {
             }
         }
         ledger.note(&Begun { abi: Abi::I386, ..begun(9, 1, 7) }, Came::Back(0));
+        // A buffer that has another name in it.
+        ledger.note(&Begun { path: Some("other".into()), ..begun(10, 1, 7) }, Came::Back(0));
         let (calls, _) = ledger.close();
-        assert_eq!(calls.iter().map(|made| made.count).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 2, 1]);
+        assert_eq!(calls.iter().map(|made| made.count).collect::<Vec<_>>(), [2, 2, 2, 2, 2, 2, 1, 1]);
         assert!(calls.iter().zip(&came).all(|(made, came)| made.came == *came));
     }
 

@@ -2,7 +2,7 @@
 
 use super::child::Gate;
 use super::ledger::{Begun, Ledger, SYS_SECCOMP};
-use super::missed::Missed;
+use super::names::{Missed, name_of};
 use super::stops::{self, Stop};
 use crate::{ptrace, sys};
 use atlas_model::Filter;
@@ -129,7 +129,10 @@ impl Tracer {
         match stop {
             // What comes before is how the program is started.
             Ok(Stop::Entry { abi, nr, args, ip }) if self.gate.attached() == Some(0) => {
-                let begun = Begun { at: self.begun, task: task.number, abi, nr, args, ip };
+                let mut begun = Begun { at: self.begun, task: task.number, abi, nr, args, ip, path: None };
+                if !self.ledger.lets_through(&begun) {
+                    begun.path = name_of(tid, &begun);
+                }
                 self.begun += 1;
                 task.open = Some(Open { begun, undone: None });
             }

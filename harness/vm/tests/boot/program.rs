@@ -295,6 +295,9 @@ fn it_finds_its_files_and_what_it_does_not_find_is_told() {
         // What the filter says is not there may well be.
         let denied = traced(machine, Trace { filter: on("openat", Action::Errno(2)), ..asked.clone() });
         assert_eq!(denied.missed, ["none", "/init"], "{denied:?}");
+        let paths: Vec<_> = all(&denied, "openat").iter().map(|made| made.path.as_deref()).collect();
+        assert_eq!(paths, [Some("conf"), Some("/etc/none"), Some("/tmp/own")], "{denied:?}");
+        assert!(files.calls.iter().all(|made| made.path.is_none()), "{files:?}");
         let directory = Part { path: "/srv/made".into(), kind: Kind::Directory, ..Part::default() };
         assert_eq!(machine.request(&Request::Put(directory), AMPLE), Ok(Response::Stored(0)));
         // A directory that is not there is made.

@@ -1,8 +1,8 @@
-//! What a program looks for by name and does not find.
+//! Names in a program's memory: what its calls are given for a path, and what it does not find.
 
 use super::ledger::Begun;
 use atlas_model::abi::syscalls;
-use atlas_wire::program::{MAX_MISSED, PAGE};
+use atlas_wire::program::{MAX_MISSED, MAX_NAME, PAGE};
 
 /// Names that were not found, each once.
 #[derive(Default)]
@@ -11,12 +11,10 @@ pub(super) struct Missed(Vec<String>);
 impl Missed {
     /// Takes a call of a stopped task that has come back with ENOENT.
     pub(super) fn note(&mut self, tid: i32, call: &Begun) {
-        if self.0.len() >= MAX_MISSED.0 {
-            return;
-        }
-        let Some(place) = syscalls::name(call.abi, call.nr).and_then(path_of) else { return };
-        let name = name_at(tid, call.args[place]);
-        if !name.is_empty() && !self.0.contains(&name) {
+        if self.0.len() < MAX_MISSED
+            && let Some(name) = name_of(tid, call)
+            && !self.0.contains(&name)
+        {
             self.0.push(name);
         }
     }
@@ -27,25 +25,36 @@ impl Missed {
     }
 }
 
-/// Which argument of a call is a path that has to be there for it to succeed (the calls' own man pages).
+/// The path that a stopped task's call is given, if it takes one.
+pub(super) fn name_of(tid: i32, call: &Begun) -> Option<String> {
+    let place = syscalls::name(call.abi, call.nr).and_then(path_of)?;
+    Some(name_at(tid, call.args[place])).filter(|name| !name.is_empty())
+}
+
+/// Which argument of a call is a path, the first one where there are two (the calls' own man pages).
 fn path_of(call: &str) -> Option<usize> {
     match call {
-        "open" | "stat" | "stat64" | "lstat" | "lstat64" | "oldstat" | "oldlstat" | "access" | "readlink"
-        | "execve" | "chdir" | "statfs" | "statfs64" | "truncate" | "uselib" => Some(0),
+        "open" | "creat" | "stat" | "stat64" | "lstat" | "lstat64" | "oldstat" | "oldlstat" | "access"
+        | "readlink" | "execve" | "chdir" | "chroot" | "statfs" | "statfs64" | "truncate" | "truncate64"
+        | "uselib" | "mkdir" | "rmdir" | "mknod" | "unlink" | "rename" | "link" | "symlink" | "chmod"
+        | "chown" | "chown32" | "lchown" | "lchown32" | "utime" | "utimes" | "umount2" | "pivot_root"
+        | "swapon" | "swapoff" | "acct" | "setxattr" | "getxattr" | "listxattr" | "removexattr" => Some(0),
         "openat" | "openat2" | "newfstatat" | "fstatat64" | "statx" | "faccessat" | "faccessat2"
-        | "readlinkat" | "execveat" => Some(1),
+        | "readlinkat" | "execveat" | "mkdirat" | "mknodat" | "unlinkat" | "renameat" | "renameat2"
+        | "linkat" | "fchmodat" | "fchmodat2" | "fchownat" | "futimesat" | "utimensat" | "mount"
+        | "name_to_handle_at" | "inotify_add_watch" | "open_tree" | "move_mount" | "mount_setattr" => Some(1),
         _ => None,
     }
 }
 
 /// A name in a task's memory, as far as it can be read and is kept.
 fn name_at(tid: i32, address: u64) -> String {
-    let mut bytes = [0; MAX_MISSED.1];
+    let mut bytes = [0; MAX_NAME];
     let read = read(tid, address, &mut bytes);
     let end = bytes[..read].iter().position(|&byte| byte == 0).unwrap_or(read);
     let mut name = String::from_utf8_lossy(&bytes[..end]).into_owned();
     // What is no UTF-8 has become longer.
-    while name.len() > MAX_MISSED.1 {
+    while name.len() > MAX_NAME {
         name.pop();
     }
     name
@@ -74,7 +83,7 @@ mod tests {
         let nr = syscalls::number(Abi::X86_64, name).unwrap();
         let mut args = [0; 6];
         args[place] = address as u64;
-        Begun { at: 0, task: 0, abi: Abi::X86_64, nr, args, ip: 0 }
+        Begun { at: 0, task: 0, abi: Abi::X86_64, nr, args, ip: 0, path: None }
     }
 
     fn missed(calls: &[Begun]) -> Vec<String> {
@@ -89,7 +98,7 @@ mod tests {
         let [one, other] = [c"/etc/passwd", c"lib"].map(|name| name.as_ptr().cast());
         let calls = [call("openat", 1, one), call("stat", 0, other), call("access", 0, one)];
         assert_eq!(missed(&calls), ["/etc/passwd", "lib"]);
-        // A descriptor is no path, and neither is the second path of a link.
+        // A descriptor is no path, and one path is enough.
         assert!(missed(&[call("fstat", 0, one), call("openat", 0, one), call("link", 1, one)]).is_empty());
         assert!(
             missed(&[call("open", 0, std::ptr::null()), call("open", 0, usize::MAX as *const u8)]).is_empty()
@@ -113,11 +122,11 @@ mod tests {
 
     #[test]
     fn names_are_bounded() {
-        let long = [b"\xff".repeat(MAX_MISSED.1 * 2), vec![0]].concat();
+        let long = [b"\xff".repeat(MAX_NAME * 2), vec![0]].concat();
         let name = &missed(&[call("open", 0, long.as_ptr())])[0];
-        assert!(name.len() <= MAX_MISSED.1 && name.len() > MAX_MISSED.1 - 3, "{}", name.len());
-        let many: Vec<String> = (0..MAX_MISSED.0 + 3).map(|index| format!("{index}\0")).collect();
+        assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 3, "{}", name.len());
+        let many: Vec<String> = (0..MAX_MISSED + 3).map(|index| format!("{index}\0")).collect();
         let calls: Vec<Begun> = many.iter().map(|name| call("open", 0, name.as_ptr())).collect();
-        assert_eq!(missed(&calls).len(), MAX_MISSED.0);
+        assert_eq!(missed(&calls).len(), MAX_MISSED);
     }
 }
