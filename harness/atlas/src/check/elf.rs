@@ -23,10 +23,11 @@ pub(super) fn interpreter(image: &[u8]) -> Result<Option<String>, String> {
     let Some(asks) = segments.iter().find(|segment| segment.p_type(endian) == PT_INTERP) else {
         return if segments.is_empty() { Err("it has nothing to load".into()) } else { Ok(None) };
     };
-    let entries =
-        segments.iter().filter_map(|segment| segment.dynamic(endian, image).ok().flatten()).flatten();
-    if entries.into_iter().any(|entry| [DT_AUDIT, DT_DEPAUDIT].contains(&entry.d_tag(endian))) {
-        return Err("it names auditors (rtld-audit(7)), which its loader would run here".into());
+    for segment in segments {
+        let entries = segment.dynamic(endian, image).map_err(wrong)?.unwrap_or_default();
+        if entries.iter().any(|entry| [DT_AUDIT, DT_DEPAUDIT].contains(&entry.d_tag(endian))) {
+            return Err("it names auditors (rtld-audit(7)), which its loader would run here".into());
+        }
     }
     let name = asks.data(endian, image).map_err(|()| "its interpreter's name is cut off".to_owned())?;
     Ok(Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()))

@@ -95,6 +95,7 @@ fn program(ran: &Result<Ran, String>) -> Value {
         "exit_status": exited,
         "signal": signal,
         "in_time": ran.end.is_some(),
+        "own_filter": ran.own_filter,
         "out_of_memory": ran.traced.starved,
         "not_found": ran.traced.missed,
         "tasks": ran.traced.tasks,

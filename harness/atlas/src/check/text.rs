@@ -71,7 +71,7 @@ fn end(ran: &Result<Ran, String>) -> String {
 /// The last call that did not come back.
 fn open(ran: &Ran) -> String {
     let open = ran.traced.calls.iter().rev().find(|made| made.came == Came::Never);
-    open.map(|made| format!(", in {}", made.call().to_text_as_taken())).unwrap_or_default()
+    open.map(|made| format!(", in {}", made.call().to_text_as_taken(0))).unwrap_or_default()
 }
 
 /// The denied call that a program ended in.
@@ -79,7 +79,7 @@ fn last(ran: &Ran) -> String {
     let ended =
         |denied: &&Denied| !matches!(denied.made.came, Came::Back(_)) || ran.end == Some(End::NeverMade);
     let last = ran.denied.iter().rev().find(ended);
-    last.map(|denied| format!(", in {}", denied.made.call().to_text_as_taken())).unwrap_or_default()
+    last.map(|denied| format!(", in {}", denied.made.call().to_text_as_taken(0))).unwrap_or_default()
 }
 
 /// What came of a call, for people.
@@ -209,7 +209,7 @@ fn program(legs: &[Leg]) -> String {
                 "\n{} {}: {} of the program\n  expected: {}\n  observed: {}\n",
                 leg.every.kernel,
                 leg.every.jit.name(),
-                wrong.made.call().to_text_as_taken(),
+                wrong.made.call().to_text_as_taken(0),
                 wrong.expected,
                 came(&wrong.made.came)
             ));
@@ -262,7 +262,7 @@ fn missed(ran: &[(&Leg, &Ran)]) -> String {
     format!("\nnot there for the program\n{}", paragraph("  ", &said))
 }
 
-/// Whether two denied calls are the same to the filter: it looked at the same arguments, and they were the same.
+/// Whether two denied calls are the same to the filter, which looked at the same arguments, and to people, who see paths.
 fn alike(one: &Denied, other: &Denied) -> bool {
     let key = |it: &Denied| {
         let args: Vec<u64> = it.looked_at.iter().map(|&index| it.made.args[index]).collect();
@@ -301,7 +301,7 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
             if looked_at.is_empty() { String::new() } else { format!(", for {}", looked_at.join(" and ")) };
         text.push_str(&format!(
             "  {}{}: {action} by instruction {decided_at:04}{by}\n",
-            one.made.call().to_text_as_taken(),
+            one.made.call().to_text_as_taken(one.looked_at.last().map_or(0, |index| index + 1)),
             path(one)
         ));
         if on.len() < ran.len() {

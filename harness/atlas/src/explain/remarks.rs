@@ -176,7 +176,14 @@ mod tests {
         assert!(!behind("ioctl", 2, "NE", 7).contains("ioctl[16]("));
 
         let beyond = behind("fchmod", 2, "EQ", 0);
-        assert!(beyond.contains("fchmod[91] takes 2 arguments, and args[2] decides"), "{beyond}");
+        assert!(beyond.contains("fchmod[91] takes 2 arguments, and args[2] is compared"), "{beyond}");
+        // Cut inside; a pointer; and calls of which nothing is known.
+        assert!(behind("clone", 0, "NE", 0x1000_0011).contains("above 31 set: clone[56](0x110000011)"));
+        assert!(behind("readv", 0, "NE", 5).contains("above 31 set: readv[19](0x100000005)"));
+        for (name, index) in [("clone", 1), ("process_vm_readv", 5), ("lookup_dcookie", 0), ("uselib", 0)] {
+            let other = behind(name, index, "NE", 7);
+            assert!(!other.contains("a bit above") && !other.contains("takes"), "{name}: {other}");
+        }
         assert!(!mode.contains("takes 2 arguments"), "{mode}");
         let any = vec![
             bpf::ld(offset::arg_low(5)),

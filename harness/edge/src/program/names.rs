@@ -4,6 +4,9 @@ use super::ledger::Begun;
 use atlas_model::abi::syscalls;
 use atlas_wire::program::{MAX_MISSED, MAX_NAME, PAGE};
 
+/// The end of a name that goes on, or of which no more can be read.
+const CUT: &str = "…";
+
 /// Names that were not found, each once.
 #[derive(Default)]
 pub(super) struct Missed(Vec<String>);
@@ -12,6 +15,7 @@ impl Missed {
     /// Takes a call of a stopped task that has come back with ENOENT.
     pub(super) fn note(&mut self, tid: i32, call: &Begun) {
         if self.0.len() < MAX_MISSED
+            && syscalls::name(call.abi, call.nr).is_some_and(looks)
             && let Some(name) = name_of(tid, call)
             && !self.0.contains(&name)
         {
@@ -23,6 +27,37 @@ impl Missed {
     pub(super) fn close(self) -> Vec<String> {
         self.0
     }
+}
+
+/// Whether a call is for something that has to be there: of the others ENOENT says that a directory is not.
+fn looks(call: &str) -> bool {
+    const LOOK: [&str; 24] = [
+        "access",
+        "chdir",
+        "execve",
+        "execveat",
+        "faccessat",
+        "faccessat2",
+        "fstatat64",
+        "lstat",
+        "lstat64",
+        "newfstatat",
+        "oldlstat",
+        "oldstat",
+        "open",
+        "openat",
+        "openat2",
+        "readlink",
+        "readlinkat",
+        "stat",
+        "stat64",
+        "statfs",
+        "statfs64",
+        "statx",
+        "truncate",
+        "uselib",
+    ];
+    LOOK.contains(&call)
 }
 
 /// The path that a stopped task's call is given, if it takes one.
@@ -38,11 +73,14 @@ fn path_of(call: &str) -> Option<usize> {
         | "readlink" | "execve" | "chdir" | "chroot" | "statfs" | "statfs64" | "truncate" | "truncate64"
         | "uselib" | "mkdir" | "rmdir" | "mknod" | "unlink" | "rename" | "link" | "symlink" | "chmod"
         | "chown" | "chown32" | "lchown" | "lchown32" | "utime" | "utimes" | "umount2" | "pivot_root"
-        | "swapon" | "swapoff" | "acct" | "setxattr" | "getxattr" | "listxattr" | "removexattr" => Some(0),
+        | "swapon" | "swapoff" | "acct" | "setxattr" | "getxattr" | "listxattr" | "removexattr"
+        | "lsetxattr" | "lgetxattr" | "llistxattr" | "lremovexattr" | "umount" => Some(0),
         "openat" | "openat2" | "newfstatat" | "fstatat64" | "statx" | "faccessat" | "faccessat2"
         | "readlinkat" | "execveat" | "mkdirat" | "mknodat" | "unlinkat" | "renameat" | "renameat2"
         | "linkat" | "fchmodat" | "fchmodat2" | "fchownat" | "futimesat" | "utimensat" | "mount"
-        | "name_to_handle_at" | "inotify_add_watch" | "open_tree" | "move_mount" | "mount_setattr" => Some(1),
+        | "name_to_handle_at" | "inotify_add_watch" | "open_tree" | "move_mount" | "mount_setattr"
+        | "open_tree_attr" | "fspick" | "file_getattr" | "file_setattr" | "setxattrat" | "getxattrat"
+        | "listxattrat" | "removexattrat" | "utimensat_time64" => Some(1),
         _ => None,
     }
 }
@@ -51,13 +89,17 @@ fn path_of(call: &str) -> Option<usize> {
 fn name_at(tid: i32, address: u64) -> String {
     let mut bytes = [0; MAX_NAME];
     let read = read(tid, address, &mut bytes);
-    let end = bytes[..read].iter().position(|&byte| byte == 0).unwrap_or(read);
-    let mut name = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let end = bytes[..read].iter().position(|&byte| byte == 0);
+    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(read)]).into_owned();
     // What is no UTF-8 has become longer.
-    while name.len() > MAX_NAME {
-        name.pop();
+    if name.is_empty() || end.is_some() && name.len() <= MAX_NAME {
+        return name;
     }
-    name
+    let mut cut = name;
+    while cut.len() > MAX_NAME - CUT.len() {
+        cut.pop();
+    }
+    cut + CUT
 }
 
 /// Reads a task's memory up to the first page that is not there, and says how much that was.
@@ -98,6 +140,10 @@ mod tests {
         let [one, other] = [c"/etc/passwd", c"lib"].map(|name| name.as_ptr().cast());
         let calls = [call("openat", 1, one), call("stat", 0, other), call("access", 0, one)];
         assert_eq!(missed(&calls), ["/etc/passwd", "lib"]);
+        // What is to be made is not looked for.
+        assert!(missed(&[call("mkdir", 0, one), call("symlink", 0, one)]).is_empty());
+        let own = std::process::id() as i32;
+        assert_eq!(name_of(own, &call("mkdir", 0, one)).as_deref(), Some("/etc/passwd"));
         // A descriptor is no path, and one path is enough.
         assert!(missed(&[call("fstat", 0, one), call("openat", 0, one), call("link", 1, one)]).is_empty());
         assert!(
@@ -117,14 +163,14 @@ mod tests {
             std::ptr::copy_nonoverlapping(b"/there".as_ptr(), name, 5);
             name
         };
-        assert_eq!(missed(&[call("open", 0, name)]), ["/ther"]);
+        assert_eq!(missed(&[call("open", 0, name)]), ["/ther…"]);
     }
 
     #[test]
     fn names_are_bounded() {
         let long = [b"\xff".repeat(MAX_NAME * 2), vec![0]].concat();
         let name = &missed(&[call("open", 0, long.as_ptr())])[0];
-        assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 3, "{}", name.len());
+        assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 6 && name.ends_with(CUT), "{}", name.len());
         let many: Vec<String> = (0..MAX_MISSED + 3).map(|index| format!("{index}\0")).collect();
         let calls: Vec<Begun> = many.iter().map(|name| call("open", 0, name.as_ptr())).collect();
         assert_eq!(missed(&calls).len(), MAX_MISSED);

@@ -117,19 +117,21 @@ impl Call {
         self.with_arguments(self.args.iter().rposition(|&arg| arg != 0).map_or(0, |last| last + 1))
     }
 
-    /// As [`to_text`](Self::to_text), with the arguments that the call takes and no others, where that is known.
+    /// As [`to_text`](Self::to_text), with the arguments that the call takes and no others, where that is known; but
+    /// never with fewer than `least`.
     ///
     /// ```
     /// use atlas_model::{Abi, Call};
     /// let call = |abi, nr| Call { abi, nr, args: [16, 3, 0, 4, 5, 0] };
-    /// assert_eq!(call(Abi::X86_64, 41).to_text_as_taken(), "socket[41](16, 3, 0)");
-    /// assert_eq!(call(Abi::X86_64, 110).to_text_as_taken(), "getppid[110]()");
-    /// assert_eq!(call(Abi::I386, 359).to_text_as_taken(), "socket[359](16, 3, 0, 4, 5) by i386");
+    /// assert_eq!(call(Abi::X86_64, 41).to_text_as_taken(0), "socket[41](16, 3, 0)");
+    /// assert_eq!(call(Abi::X86_64, 41).to_text_as_taken(5), "socket[41](16, 3, 0, 4, 5)");
+    /// assert_eq!(call(Abi::X86_64, 110).to_text_as_taken(0), "getppid[110]()");
+    /// assert_eq!(call(Abi::I386, 359).to_text_as_taken(0), "socket[359](16, 3, 0, 4, 5) by i386");
     /// ```
     #[must_use]
-    pub fn to_text_as_taken(&self) -> String {
+    pub fn to_text_as_taken(&self, least: usize) -> String {
         let widths = syscalls::widths(self.abi, self.nr as u32);
-        widths.map_or_else(|| self.to_text(), |widths| self.with_arguments(widths.len()))
+        widths.map_or_else(|| self.to_text(), |widths| self.with_arguments(widths.len().max(least)))
     }
 
     fn with_arguments(&self, used: usize) -> String {

@@ -12,36 +12,52 @@ use std::collections::BTreeMap;
 
 /// How many calls a remark names.
 const NAMED: usize = 6;
-/// x32's own calls have compat entries, whose types have 32 bits but for offsets (include/asm-generic/compat.h).
-const COMPAT: &[u32] = &[32; 6];
+/// Arguments that an entry takes whole and then cuts to 32 bits itself: clone's flags (kernel/fork.c
+/// `SYSCALL_DEFINE5(clone`, `lower_32_bits`), and descriptors (include/linux/file.h `fdget`, which takes an `unsigned int`).
+const CUT_INSIDE: [(&str, usize); 8] = [
+    ("clone", 0),
+    ("mmap", 4),
+    ("preadv", 0),
+    ("preadv2", 0),
+    ("pwritev", 0),
+    ("pwritev2", 0),
+    ("readv", 0),
+    ("writev", 0),
+];
 
 /// The remarks on arguments.
 pub(super) fn of(subject: &Subject, map: &Map) -> Vec<String> {
     let mut found = Found::default();
     // What many numbers have in common is worked out once.
     let mut known = BTreeMap::new();
-    // i386 registers have 32 bits, and how many arguments its calls have is not known here.
-    for &(abi, nr) in map.by_arguments.iter().filter(|(abi, _)| *abi != Abi::I386) {
-        let widths = syscalls::widths(abi, nr);
-        if widths.is_none() && syscalls::name(abi, nr).is_none() {
-            continue;
-        }
+    for &(abi, nr) in &map.by_arguments {
+        // Of other calls it is not known: i386's, those that are only x32's, those that no kernel has any more.
+        let Some(widths) = widths(abi, nr) else { continue };
         let asked = Asked { abi, nr, args: None };
-        let key = (map.kinds_for(&asked), widths);
+        let (key, count) = ((map.kinds_for(&asked), widths.clone()), widths.len());
         let of_kind = known.entry(key).or_insert_with_key(|(kinds, widths)| {
-            let passing = passing(subject, map.ways(kinds), &asked, widths.unwrap_or(COMPAT));
-            (passing, widths.and_then(|widths| beyond(map.ways(kinds), widths.len())))
+            (passing(subject, map.ways(kinds), &asked, widths), beyond(map.ways(kinds), widths.len()))
         });
         let (passing, beyond) = *of_kind;
         if let Some((width, args)) = passing {
             found.passed.entry(width).or_default().push(Call { args, ..asked.call() }.to_text());
         }
-        if let Some((index, widths)) = beyond.zip(widths) {
-            let (name, count) = (syscalls::name(abi, nr).unwrap_or("unknown"), widths.len());
-            found.beyond.push(format!("{name}[{nr}] takes {count} arguments, and args[{index}] decides"));
+        if let Some(index) = beyond {
+            let name = syscalls::name(abi, nr).unwrap_or("unknown");
+            found.beyond.push(format!("{name}[{nr}] takes {count} arguments, and args[{index}] is compared"));
         }
     }
     found.told()
+}
+
+/// How many bits of each argument reach what a call does.
+fn widths(abi: Abi, nr: u32) -> Option<Vec<u32>> {
+    let mut widths = syscalls::widths(abi, nr)?.to_vec();
+    let name = syscalls::name(abi, nr)?;
+    for (_, index) in CUT_INSIDE.into_iter().filter(|(of, _)| *of == name) {
+        widths[index] = widths[index].min(32);
+    }
+    Some(widths)
 }
 
 /// What was found, by call.
@@ -66,7 +82,7 @@ impl Found {
             ));
         }
         if !self.beyond.is_empty() {
-            said.push(format!("Whatever happens to be in a register: {}.", few(&self.beyond)));
+            said.push(format!("What happens to be in a register may decide: {}.", few(&self.beyond)));
         }
         said
     }
