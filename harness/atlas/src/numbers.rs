@@ -68,9 +68,26 @@ pub fn paragraph(head: &str, text: &str) -> String {
     wrapped(head, &text.split(' ').map(str::to_owned).collect::<Vec<_>>())
 }
 
+/// The first ones of a list, and how many more there are.
+#[must_use]
+pub fn few<T: AsRef<str>>(all: &[T], most: usize) -> String {
+    let named: Vec<&str> = all.iter().take(most).map(AsRef::as_ref).collect();
+    let named = named.join(", ");
+    match all.len().saturating_sub(most) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        assert_eq!(few(&["a", "b"], 2), "a, b");
+        assert_eq!(few(&["a", "b", "c"], 1), "a and 2 more");
+    }
 
     #[test]
     fn ranges_end_at_gaps_and_at_the_last_number() {

@@ -3,6 +3,7 @@
 use super::{elf, loader};
 use crate::bounded;
 use atlas_wire::program::{Kind, MAX_BYTES, MAX_FILES, MAX_PATH, PAGE};
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     all: Vec<File>,
+    /// Where each path is among them.
+    places: BTreeMap<String, usize>,
 }
 
 /// Why there are no files to run a program with.
@@ -152,22 +155,33 @@ impl Files {
         if new.path.len() > MAX_PATH || new.path.split('/').any(|name| name.len() > 255) {
             return cannot("the path is too long");
         }
-        for there in self.all.iter().filter(|there| there.path != new.path) {
-            let is_below = |one: &File, other: &File| Path::new(&one.path).starts_with(&other.path);
-            let [file, other] = if is_below(&new, there) { [there, &new] } else { [&new, there] };
-            if file.kind != Kind::Directory && is_below(other, file) {
-                return cannot(&format!("{} is to be a file, and {} in it", file.path, other.path));
-            }
+        let both = |file: &str, other: &str| cannot(&format!("{file} is to be a file, and {other} in it"));
+        let above = Path::new(&new.path).ancestors().skip(1);
+        let mut above = above.filter_map(|path| self.at(path.to_str()?));
+        if let Some(File { path: file, .. }) = above.find(|there| there.kind != Kind::Directory) {
+            return both(file, &new.path);
         }
-        match self.all.iter().position(|there| there.path == new.path) {
+        let below = format!("{}/", new.path);
+        let first_below = self.places.range(below.clone()..).next();
+        if let Some((other, _)) = first_below.filter(|(path, _)| !is_directory && path.starts_with(&below)) {
+            return both(&new.path, other);
+        }
+        match self.places.get(&new.path).copied() {
             Some(there) if is_directory != (self.all[there].kind == Kind::Directory) => {
                 return cannot("a file and a directory cannot have one place");
             }
             Some(there) => self.all[there] = new,
             None if self.all.len() == MAX_FILES => return Err(NoFiles::Many(new.path)),
-            None => self.all.push(new),
+            None => {
+                self.places.insert(new.path.clone(), self.all.len());
+                self.all.push(new);
+            }
         }
         Ok(())
+    }
+
+    fn at(&self, path: &str) -> Option<&File> {
+        self.places.get(path).map(|&place| &self.all[place])
     }
 
     /// All of them, the program first.

@@ -4,7 +4,7 @@ use super::chosen::Chosen;
 use super::program::{Denied, Program, Ran};
 use super::{Leg, Order, is_well};
 use crate::explain::{Map, Subject, text as paper};
-use crate::numbers::{paragraph, wrapped};
+use crate::numbers::{few, paragraph, wrapped};
 use crate::report::safe::clip;
 use crate::report::wording::count;
 use crate::results::Jit;
@@ -137,14 +137,9 @@ fn comes_with(program: &Program) -> String {
         return String::new();
     }
     let bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
-    let mut said =
-        format!("{} is run with {:.1} MiB of files", program.name, bytes as f64 / f64::from(1 << 20));
-    let paths: Vec<&str> = files.iter().take(FILES).map(|file| file.path.as_str()).collect();
-    said.push_str(&format!(": {}", paths.join(", ")));
-    if files.len() > FILES {
-        said.push_str(&format!(" and {} more", files.len() - FILES));
-    }
-    paragraph("", &said)
+    let mib = bytes as f64 / f64::from(1 << 20);
+    let paths: Vec<&String> = files.iter().map(|file| &file.path).collect();
+    paragraph("", &format!("{} is run with {mib:.1} MiB of files: {}", program.name, few(&paths, FILES)))
 }
 
 /// A row a kernel; its JIT settings share one where they came to the same.

@@ -21,8 +21,38 @@ pub(super) struct Begun {
     pub(super) nr: u32,
     pub(super) args: [u64; 6],
     pub(super) ip: u64,
+    pub(super) decision: Decision,
     /// The path that it is given, where it is to be kept.
     pub(super) path: Option<String>,
+}
+
+impl Begun {
+    /// The call itself.
+    pub(super) fn call(&self) -> Call {
+        Call { abi: self.abi, nr: self.nr.into(), args: self.args }
+    }
+}
+
+/// What the filter says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    /// The instruction that decides; `None` without a filter.
+    at: Option<usize>,
+    word: u32,
+}
+
+impl Decision {
+    /// What a filter says of a call that is made from an address; without one it goes on.
+    pub(super) fn of(filter: Option<&Filter>, call: &Call, ip: u64) -> Self {
+        let ran = filter.map(|filter| bpf::run(filter, &call.data_at(ip), &Dialect::default()));
+        let at = ran.map(|ran| ran.decided_at);
+        Self { at, word: ran.map_or(Action::Allow.word(), |ran| ran.word) }
+    }
+
+    /// Whether the kernel makes the call, as far as the filter is concerned.
+    pub(super) fn lets_through(self) -> bool {
+        [Action::Allow, Action::Log].contains(&Action::from_word(self.word))
+    }
 }
 
 /// What calls of one group have in common besides ABI and number.
@@ -54,7 +84,6 @@ const MAX_ALLOWED: usize = MAX_CALLS / 2;
 /// decides, so that no denied call is lost among others that failed alike. Nothing is judged by that.
 #[derive(Default)]
 pub(super) struct Ledger {
-    filter: Option<Filter>,
     allowed: usize,
     /// Each with the number of the call that it was made for.
     entries: Vec<(u64, Made)>,
@@ -67,29 +96,10 @@ pub(super) struct Ledger {
 type Group = (Abi, u32, Class, Option<usize>);
 
 impl Ledger {
-    /// A ledger of calls behind a filter.
-    pub(super) fn behind(filter: Option<Filter>) -> Self {
-        Self { filter, ..Self::default() }
-    }
-
-    /// The instruction that decides about a call, and whether it lets it through.
-    fn decision(&self, begun: &Begun) -> (Option<usize>, bool) {
-        let Some(filter) = &self.filter else { return (None, true) };
-        let ran = run(filter, begun);
-        (Some(ran.decided_at), ran.word == Action::Allow.word())
-    }
-
-    /// Whether the kernel makes a call, as far as the filter is concerned.
-    pub(super) fn lets_through(&self, begun: &Begun) -> bool {
-        self.filter.as_ref().is_none_or(|filter| {
-            let word = run(filter, begun).word;
-            [Action::Allow, Action::Log].contains(&Action::from_word(word))
-        })
-    }
-
     /// Takes a call that is over.
     pub(super) fn note(&mut self, begun: &Begun, came: Came) {
-        let (decided_at, allowed) = self.decision(begun);
+        let Decision { at: decided_at, word } = begun.decision;
+        let allowed = word == Action::Allow.word();
         let key = (begun.abi, begun.nr, Class::of(&came), decided_at);
         let room = self.entries.len() < MAX_CALLS && !(allowed && self.allowed >= MAX_ALLOWED);
         let group = self.groups.entry(key).or_default();
@@ -99,7 +109,7 @@ impl Ledger {
         } else if group.len() < MAX_EXAMPLES && room {
             self.allowed += usize::from(allowed);
             group.push(self.entries.len());
-            let Begun { at, task, abi, nr, args, ip, ref path } = *begun;
+            let Begun { at, task, abi, nr, args, ip, ref path, .. } = *begun;
             let path = path.clone();
             self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, path, task }));
         } else {
@@ -118,19 +128,19 @@ impl Ledger {
     }
 }
 
-/// What a filter says of a call.
-fn run(filter: &Filter, begun: &Begun) -> bpf::Ran {
-    let call = Call { abi: begun.abi, nr: begun.nr.into(), args: begun.args };
-    bpf::run(filter, &call.data_at(begun.ip), &Dialect::default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use atlas_model::abi::offset;
 
     fn begun(at: u64, nr: u32, first: u64) -> Begun {
-        Begun { at, task: 0, abi: Abi::X86_64, nr, args: [first, 0, 0, 0, 0, 0], ip: at, path: None }
+        behind(None, at, nr, first)
+    }
+
+    fn behind(filter: Option<&Filter>, at: u64, nr: u32, first: u64) -> Begun {
+        let call = Call { abi: Abi::X86_64, nr: nr.into(), args: [first, 0, 0, 0, 0, 0] };
+        let decision = Decision::of(filter, &call, at);
+        Begun { at, task: 0, abi: call.abi, nr, args: call.args, ip: at, decision, path: None }
     }
 
     fn trap(errno: i32) -> Came {
@@ -203,7 +213,9 @@ mod tests {
                 bpf::ret(Action::Allow),
             ]
         };
-        let mut ledger = Ledger::behind(Some(Filter(denies(77))));
+        let filter = Filter(denies(77));
+        let begun = |at, nr, first| behind(Some(&filter), at, nr, first);
+        let mut ledger = Ledger::default();
         let most = MAX_CALLS as u64;
         // Of a group, and of all.
         for at in 0..70 {

@@ -1,6 +1,6 @@
 //! Names in a program's memory: what its calls are given for a path, and what it does not find.
 
-use super::ledger::Begun;
+use atlas_model::Call;
 use atlas_model::abi::syscalls;
 use atlas_wire::program::{MAX_MISSED, MAX_NAME, PAGE};
 
@@ -13,9 +13,9 @@ pub(super) struct Missed(Vec<String>);
 
 impl Missed {
     /// Takes a call of a stopped task that has come back with ENOENT.
-    pub(super) fn note(&mut self, tid: i32, call: &Begun) {
+    pub(super) fn note(&mut self, tid: i32, call: &Call) {
         if self.0.len() < MAX_MISSED
-            && syscalls::name(call.abi, call.nr).is_some_and(looks)
+            && path_of(call).is_some_and(|(_, has_to_be_there)| has_to_be_there)
             && let Some(name) = name_of(tid, call)
             && !self.0.contains(&name)
         {
@@ -29,60 +29,34 @@ impl Missed {
     }
 }
 
-/// Whether a call is for something that has to be there: of the others ENOENT says that a directory is not.
-fn looks(call: &str) -> bool {
-    const LOOK: [&str; 24] = [
-        "access",
-        "chdir",
-        "execve",
-        "execveat",
-        "faccessat",
-        "faccessat2",
-        "fstatat64",
-        "lstat",
-        "lstat64",
-        "newfstatat",
-        "oldlstat",
-        "oldstat",
-        "open",
-        "openat",
-        "openat2",
-        "readlink",
-        "readlinkat",
-        "stat",
-        "stat64",
-        "statfs",
-        "statfs64",
-        "statx",
-        "truncate",
-        "uselib",
-    ];
-    LOOK.contains(&call)
-}
-
 /// The path that a stopped task's call is given, if it takes one.
-pub(super) fn name_of(tid: i32, call: &Begun) -> Option<String> {
-    let place = syscalls::name(call.abi, call.nr).and_then(path_of)?;
+pub(super) fn name_of(tid: i32, call: &Call) -> Option<String> {
+    let (place, _) = path_of(call)?;
     Some(name_at(tid, call.args[place])).filter(|name| !name.is_empty())
 }
 
-/// Which argument of a call is a path, the first one where there are two (the calls' own man pages).
-fn path_of(call: &str) -> Option<usize> {
-    match call {
-        "open" | "creat" | "stat" | "stat64" | "lstat" | "lstat64" | "oldstat" | "oldlstat" | "access"
-        | "readlink" | "execve" | "chdir" | "chroot" | "statfs" | "statfs64" | "truncate" | "truncate64"
-        | "uselib" | "mkdir" | "rmdir" | "mknod" | "unlink" | "rename" | "link" | "symlink" | "chmod"
-        | "chown" | "chown32" | "lchown" | "lchown32" | "utime" | "utimes" | "umount2" | "pivot_root"
-        | "swapon" | "swapoff" | "acct" | "setxattr" | "getxattr" | "listxattr" | "removexattr"
-        | "lsetxattr" | "lgetxattr" | "llistxattr" | "lremovexattr" | "umount" => Some(0),
+/// Which argument of a call is a path, the first one where there are two, and whether it has to be there; where it has not,
+/// ENOENT says that a directory is not (the calls' own man pages).
+fn path_of(call: &Call) -> Option<(usize, bool)> {
+    let of = match syscalls::name(call.abi, call.nr as u32)? {
+        "open" | "stat" | "stat64" | "lstat" | "lstat64" | "oldstat" | "oldlstat" | "access" | "readlink"
+        | "execve" | "chdir" | "statfs" | "statfs64" | "truncate" | "uselib" => (0, true),
+        "creat" | "chroot" | "truncate64" | "mkdir" | "rmdir" | "mknod" | "unlink" | "rename" | "link"
+        | "symlink" | "chmod" | "chown" | "chown32" | "lchown" | "lchown32" | "utime" | "utimes"
+        | "umount" | "umount2" | "pivot_root" | "swapon" | "swapoff" | "acct" | "setxattr" | "getxattr"
+        | "listxattr" | "removexattr" | "lsetxattr" | "lgetxattr" | "llistxattr" | "lremovexattr" => {
+            (0, false)
+        }
         "openat" | "openat2" | "newfstatat" | "fstatat64" | "statx" | "faccessat" | "faccessat2"
-        | "readlinkat" | "execveat" | "mkdirat" | "mknodat" | "unlinkat" | "renameat" | "renameat2"
-        | "linkat" | "fchmodat" | "fchmodat2" | "fchownat" | "futimesat" | "utimensat" | "mount"
-        | "name_to_handle_at" | "inotify_add_watch" | "open_tree" | "move_mount" | "mount_setattr"
-        | "open_tree_attr" | "fspick" | "file_getattr" | "file_setattr" | "setxattrat" | "getxattrat"
-        | "listxattrat" | "removexattrat" | "utimensat_time64" => Some(1),
-        _ => None,
-    }
+        | "readlinkat" | "execveat" => (1, true),
+        "mkdirat" | "mknodat" | "unlinkat" | "renameat" | "renameat2" | "linkat" | "fchmodat"
+        | "fchmodat2" | "fchownat" | "futimesat" | "utimensat" | "utimensat_time64" | "mount"
+        | "name_to_handle_at" | "inotify_add_watch" | "open_tree" | "open_tree_attr" | "move_mount"
+        | "mount_setattr" | "fspick" | "file_getattr" | "file_setattr" | "setxattrat" | "getxattrat"
+        | "listxattrat" | "removexattrat" => (1, false),
+        _ => return None,
+    };
+    Some(of)
 }
 
 /// A name in a task's memory, as far as it can be read and is kept.
@@ -121,14 +95,14 @@ mod tests {
     use super::*;
     use atlas_model::Abi;
 
-    fn call(name: &str, place: usize, address: *const u8) -> Begun {
+    fn call(name: &str, place: usize, address: *const u8) -> Call {
         let nr = syscalls::number(Abi::X86_64, name).unwrap();
         let mut args = [0; 6];
         args[place] = address as u64;
-        Begun { at: 0, task: 0, abi: Abi::X86_64, nr, args, ip: 0, path: None }
+        Call { abi: Abi::X86_64, nr: nr.into(), args }
     }
 
-    fn missed(calls: &[Begun]) -> Vec<String> {
+    fn missed(calls: &[Call]) -> Vec<String> {
         let mut missed = Missed::default();
         let own = std::process::id() as i32;
         calls.iter().for_each(|call| missed.note(own, call));
@@ -172,7 +146,7 @@ mod tests {
         let name = &missed(&[call("open", 0, long.as_ptr())])[0];
         assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 6 && name.ends_with(CUT), "{}", name.len());
         let many: Vec<String> = (0..MAX_MISSED + 3).map(|index| format!("{index}\0")).collect();
-        let calls: Vec<Begun> = many.iter().map(|name| call("open", 0, name.as_ptr())).collect();
+        let calls: Vec<Call> = many.iter().map(|name| call("open", 0, name.as_ptr())).collect();
         assert_eq!(missed(&calls).len(), MAX_MISSED);
     }
 }

@@ -1,12 +1,12 @@
 //! The tracer: what each task of a program is in, and how it goes on.
 
 use super::child::Gate;
-use super::ledger::{Begun, Ledger, SYS_SECCOMP};
+use super::ledger::{Begun, Decision, Ledger, SYS_SECCOMP};
 use super::names::{Missed, name_of};
 use super::stops::{self, Stop};
 use crate::{ptrace, sys};
-use atlas_model::Filter;
 use atlas_model::observation::{End, Sigsys};
+use atlas_model::{Call, Filter};
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,7 @@ struct Open {
 pub(super) struct Tracer {
     first: i32,
     gate: &'static Gate,
+    filter: Option<Filter>,
     tasks: BTreeMap<i32, Task>,
     /// How many tasks have been seen.
     seen: u32,
@@ -79,9 +80,8 @@ impl Tracer {
             Err(errno) => return Err(format!("the program could not be traced: errno {}", -errno)),
         }
         let tasks = BTreeMap::from([(first, Task { number: 0, open: None })]);
-        let ledger = Ledger::behind(filter);
-        let missed = Missed::default();
-        Ok(Self { first, gate, tasks, seen: 1, begun: 0, ledger, missed, executed: false, end: None })
+        let (ledger, missed) = (Ledger::default(), Missed::default());
+        Ok(Self { first, gate, filter, tasks, seen: 1, begun: 0, ledger, missed, executed: false, end: None })
     }
 
     /// Takes a wait status: notes what it says, and lets a stopped task go on.
@@ -129,10 +129,10 @@ impl Tracer {
         match stop {
             // What comes before is how the program is started.
             Ok(Stop::Entry { abi, nr, args, ip }) if self.gate.attached() == Some(0) => {
-                let mut begun = Begun { at: self.begun, task: task.number, abi, nr, args, ip, path: None };
-                if !self.ledger.lets_through(&begun) {
-                    begun.path = name_of(tid, &begun);
-                }
+                let call = Call { abi, nr: nr.into(), args };
+                let decision = Decision::of(self.filter.as_ref(), &call, ip);
+                let path = if decision.lets_through() { None } else { name_of(tid, &call) };
+                let begun = Begun { at: self.begun, task: task.number, abi, nr, args, ip, decision, path };
                 self.begun += 1;
                 task.open = Some(Open { begun, undone: None });
             }
@@ -145,8 +145,8 @@ impl Tracer {
                     open.undone = Some(result);
                     return;
                 }
-                if result == -i64::from(libc::ENOENT) && self.ledger.lets_through(&open.begun) {
-                    self.missed.note(tid, &open.begun);
+                if result == -i64::from(libc::ENOENT) && open.begun.decision.lets_through() {
+                    self.missed.note(tid, &open.begun.call());
                 }
                 self.over(tid, Came::Back(result));
                 if tid == self.first && !self.executed {

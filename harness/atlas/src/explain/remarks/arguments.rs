@@ -5,6 +5,7 @@
 
 use super::{Map, Subject, lets_through};
 use crate::explain::call::Asked;
+use crate::numbers::few;
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::bpf::{self, Dialect, Way};
 use atlas_model::{Abi, Call};
@@ -77,23 +78,14 @@ impl Found {
                 "Denied, and let through with a bit above {} set: {}. The kernel takes {width} bits of that argument, so \
                  this is a way around: compare under the mask {:#x}.",
                 width - 1,
-                few(&calls),
+                few(&calls, NAMED),
                 (1_u64 << width) - 1
             ));
         }
         if !self.beyond.is_empty() {
-            said.push(format!("What happens to be in a register may decide: {}.", few(&self.beyond)));
+            said.push(format!("What happens to be in a register may decide: {}.", few(&self.beyond, NAMED)));
         }
         said
-    }
-}
-
-/// The first ones, and how many more there are.
-fn few(all: &[String]) -> String {
-    let named = all[..all.len().min(NAMED)].join(", ");
-    match all.len() - all.len().min(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
     }
 }
 
