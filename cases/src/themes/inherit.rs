@@ -207,6 +207,16 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     case(
+        "inherit::exec_ends_threads_and_itself",
+        "A new image whose next call is killed for dies alone: its threads went when it began.",
+        NEEDS,
+        |abi| {
+            let killed = Script::on(abi, "getppid", Action::KillThread);
+            let script = Script::new(abi).no_new_privs().filter(killed).thread(1).thread(2);
+            script.task(1).exec().call("getppid", []).done()
+        },
+    ),
+    case(
         "inherit::exec_beside_shared_memory",
         "A process that had the memory goes on in it.",
         NEEDS,

@@ -5,7 +5,7 @@
 //! `rt_sigprocmask` and the installing calls point to.
 
 use crate::sys;
-use atlas_model::experiment::{MAX_STEPS, MAX_TASKS, layout};
+use atlas_model::experiment::{MAX_STEPS, MAX_TASKS, TaskId, layout};
 use atlas_model::observation::{MAX_TRAPS, Sigsys, StepSeen};
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Instant;
@@ -50,6 +50,8 @@ pub struct Board {
     alive: AtomicU32,
     /// A counter a task, which goes on while the task waits.
     beats: [AtomicU32; MAX_TASKS],
+    /// The tasks whose words were clear when this one's new image began, a bit each.
+    cleared: [AtomicU32; MAX_TASKS],
     slots: [Slot; MAX_STEPS],
 }
 
@@ -81,6 +83,7 @@ impl Board {
         }
         for task in 0..MAX_TASKS {
             tid_word(task as u8).store(0, SeqCst);
+            self.cleared[task].store(0, SeqCst);
         }
         self.alive.store(0, SeqCst);
         self.gate.store(0, SeqCst);
@@ -155,6 +158,18 @@ impl Board {
     #[must_use]
     pub fn beats(&self, task: u8) -> u32 {
         self.beats[usize::from(task)].load(SeqCst)
+    }
+
+    /// A task that has executed an image says who of the tasks made so far has a clear word.
+    pub fn say_cleared(&self, task: u8, made: impl Iterator<Item = TaskId>) {
+        let clear = made.filter(|&other| tid_word(other).load(SeqCst) == 0);
+        self.cleared[usize::from(task)].fetch_or(clear.fold(0, |bits, other| bits | 1 << other), SeqCst);
+    }
+
+    /// Whether a task's word was clear when another one's new image began.
+    #[must_use]
+    pub fn was_cleared(&self, task: usize, executor: usize) -> bool {
+        self.cleared[executor].load(SeqCst) & (1 << task) != 0
     }
 
     /// A task begins a step.

@@ -226,9 +226,16 @@ fn note_process_end(known: &mut [Known], pid: i32, end: End) {
     for task in 0..known.len() {
         let leader = known[task].leader;
         if known[leader].tid == pid && known[task].tid != 0 && known[task].end.is_none() {
-            known[task].end = Some(end);
+            known[task].end = Some(if left_for_image(known, task) { End::ThreadGone } else { end });
         }
     }
+}
+
+/// Whether another thread of the task's process has executed an image, which begins when it is alone
+/// (fs/exec.c de_thread).
+fn left_for_image(known: &[Known], task: usize) -> bool {
+    let beside = |&other: &usize| other != task && known[other].leader == known[task].leader;
+    (0..known.len()).filter(beside).any(|other| board().was_cleared(task, other))
 }
 
 /// A thread whose word was cleared is gone; whether alone or with its process shows when another
