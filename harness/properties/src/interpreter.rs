@@ -1,6 +1,6 @@
 //! What filters say of a call is what becomes of it.
 
-use crate::script::{behind_guard, install, steps};
+use crate::script::{behind_guard, install, marked, steps};
 use crate::trial::{Isolation, Property, Trial};
 use atlas_model::arbitrary::{call, stack};
 use atlas_model::bpf::Filter;
@@ -18,7 +18,7 @@ pub(crate) const INTERPRETER: Property = Property {
 };
 
 /// The calls run where the filters let them, so they are harmless ones, made beside calls that the
-/// last filter has a word for and [`marked`](crate::script::marked) keeps from running.
+/// last filter has a word for and [`marked`] keeps from running.
 fn stacks() -> BoxedStrategy<Trial> {
     let handling = prop::sample::select(vec![
         Disposition::Record,
@@ -29,21 +29,22 @@ fn stacks() -> BoxedStrategy<Trial> {
     let block = prop::bool::weighted(0.2);
     let own = (stack::stack_and_calls(), handling.clone(), block, prop::bool::weighted(0.9)).prop_map(
         |((filters, calls), handling, block, guarded)| {
-            let mut all = vec![crate::script::marked()];
-            all.extend(filters.into_iter().rev());
-            experiment(all, calls, handling, block, guarded)
+            let filters = filters.into_iter().rev().collect();
+            experiment(Some(marked()), filters, calls, handling, block, guarded)
         },
     );
     let harmless = (stack::stack(), prop::collection::vec(call::harmless(), 1..6), handling).prop_map(
         |(filters, calls, handling)| {
-            experiment(filters.into_iter().rev().collect(), calls, handling, false, true)
+            experiment(None, filters.into_iter().rev().collect(), calls, handling, false, true)
         },
     );
     prop_oneof![2 => own, 1 => harmless].boxed()
 }
 
-/// An experiment that attaches filters, the oldest first, and makes calls behind them.
+/// An experiment that attaches filters, the oldest first, the first of all as it is and the others
+/// guarded or not, and makes calls behind them.
 pub(crate) fn experiment(
+    first: Option<Filter>,
     filters: Vec<Filter>,
     calls: Vec<Call>,
     handling: Disposition,
@@ -54,6 +55,7 @@ pub(crate) fn experiment(
     if block {
         ops.push(Op::MaskSigsys { block: true });
     }
+    ops.extend(first.map(install));
     ops.extend(
         filters.into_iter().map(|filter| install(if guarded { behind_guard(&filter) } else { filter })),
     );

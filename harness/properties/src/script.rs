@@ -47,9 +47,25 @@ pub(crate) fn behind_guard(filter: &Filter) -> Filter {
     Filter(guard.into_iter().chain(filter.iter().copied()).collect())
 }
 
-/// A filter that answers every call with [`MARK`], so that no call runs, save what an experiment needs.
+/// A filter that answers every call with [`MARK`], so that no call runs, save what an experiment needs, as
+/// [`behind_guard`]. It begins with an argument: by anything else than number and architecture a kernel
+/// knows at once that no number is always allowed (kernel/seccomp.c seccomp_is_const_allow, since 5.11),
+/// where it would run the filter for each number, which took a third of a small experiment.
 pub(crate) fn marked() -> Filter {
-    behind_guard(&Filter(vec![bpf::ret(Action::Errno(MARK))]))
+    Filter(vec![
+        bpf::ld(offset::arg_low(2)),
+        bpf::jeq(layout::FPROG as u32, 0, 2),
+        bpf::ld(offset::NR),
+        bpf::jeq(PRCTL, 4, 0),
+        bpf::ld(offset::IP_LOW),
+        bpf::jeq(layout::SIGRETURN_IP as u32, 0, 5),
+        bpf::ld(offset::NR),
+        bpf::jeq(RT_SIGRETURN, 0, 3),
+        bpf::ld(offset::ARCH),
+        bpf::jeq(Abi::X86_64.audit_arch(), 0, 1),
+        bpf::ret(Action::Allow),
+        bpf::ret(Action::Errno(MARK)),
+    ])
 }
 
 /// What a policy says of an experiment's call, as long as it does not look at the instruction pointer.
@@ -61,4 +77,31 @@ pub(crate) fn decision(policy: &Policy, call: &Call) -> Action {
         ..SeccompData::default()
     };
     policy.decide(&data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atlas_model::bpf::Dialect;
+
+    #[test]
+    fn marked_lets_through_what_a_guard_does() {
+        let guarded = behind_guard(&Filter(vec![bpf::ret(Action::Errno(MARK))]));
+        let mut through = 0;
+        for nr in [PRCTL, RT_SIGRETURN, 0, PRCTL | 0x4000_0000] {
+            for arch in [Abi::X86_64, Abi::I386].map(Abi::audit_arch) {
+                for pointer in [layout::FPROG, 0, u64::from(RT_SIGRETURN)] {
+                    for instruction_pointer in [layout::SIGRETURN_IP, layout::SYSCALL_IP] {
+                        let args = [0, 0, pointer, 0, 0, 0];
+                        let data = SeccompData { nr, arch, instruction_pointer, args };
+                        let word = |filter: &Filter| bpf::run(filter, &data, &Dialect::default()).word;
+                        assert_eq!(word(&marked()), word(&guarded), "{data:?}");
+                        through += usize::from(word(&guarded) == Action::Allow.word());
+                    }
+                }
+            }
+        }
+        // prctl with the pointer from both places, and sigreturn with each pointer.
+        assert_eq!(through, 5);
+    }
 }

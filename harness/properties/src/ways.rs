@@ -26,7 +26,7 @@ fn filters() -> BoxedStrategy<Trial> {
     (program::valid(), call::call())
         .prop_map(|(filter, start)| {
             let calls = calls(&filter, &start);
-            experiment(vec![marked(), filter], calls, Disposition::Record, false, true)
+            experiment(Some(marked()), vec![filter], calls, Disposition::Record, false, true)
         })
         .boxed()
 }
