@@ -7,6 +7,7 @@
 mod ask;
 mod coverage;
 mod finding;
+mod hand;
 mod leg;
 mod queue;
 mod shrink;
@@ -176,7 +177,9 @@ pub fn record(plan: &Plan, trials: u64) -> Result<(Traits, Vec<Recorded>), Strin
     let (sender, _events) = mpsc::channel();
     let source = source::Source::new(plan);
     let queue = queue::Queue::default();
-    leg::Leg::new(plan, kernel, &source, &queue, &AtomicBool::new(false), &sender).record(trials)
+    let stop = AtomicBool::new(false);
+    let hand = hand::Hand::new(plan, kernel, &queue, &stop, &sender);
+    leg::Leg::new(hand, &source).record(trials)
 }
 
 /// Carries a plan out. `stop` ends it early, with what there is. Gives what the trials reached.
@@ -199,7 +202,8 @@ pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn FnMut(&Event)) -> Reac
                 {
                     let (kernel, queue) = &queues[place % queues.len()];
                     if queue.join(plan.budget) {
-                        leg::Leg::new(plan, kernel, source, queue, stop, &sender).walk();
+                        let hand = hand::Hand::new(plan, kernel, queue, stop, &sender);
+                        leg::Leg::new(hand, source).walk();
                     }
                 }
             });

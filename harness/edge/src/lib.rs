@@ -2,11 +2,13 @@
 //!
 //! [`stub`] makes calls by every ABI from one fixed address, [`board`] is the memory that tasks and
 //! their supervisor share, [`task`] takes an experiment's steps, [`supervise`] makes the tasks and
-//! sees them end, [`resume`] goes on with one in an image that it executed, [`mod@sweep`] asks for
-//! every number behind one filter, and [`program`] watches a user's program. [`sys`] and [`stage`] are for choreographies: thin syscall
-//! wrappers, and facts that survive the process that reports them.
+//! sees them end, [`image`] is what one hands to `execve` and [`resume`] goes on with it there,
+//! [`mod@sweep`] asks for every number behind one filter, and [`program`] watches a user's program. [`sys`]
+//! and [`stage`] are for choreographies: thin syscall wrappers, and facts that survive the process that
+//! reports them.
 
 pub mod board;
+pub mod image;
 pub mod memory;
 pub mod program;
 mod ptrace;

@@ -42,8 +42,18 @@ pub(crate) fn map_again() -> Result<(), i64> {
     map_with(sys::ok(sys::open(SHARED, libc::O_RDWR))? as i32)
 }
 
+/// Maps the page that calls are made from.
+fn map_stub() -> Result<(), i64> {
+    let page = stub::page();
+    map_fixed(layout::STUB, layout::PAGE, false)?;
+    // SAFETY: mapped writable just now, a page long, and nobody else knows of it.
+    unsafe { core::ptr::copy_nonoverlapping(page.as_ptr(), layout::STUB as *mut u8, page.len()) };
+    sys::ok(sys::mprotect(layout::STUB, layout::PAGE, libc::PROT_READ | libc::PROT_EXEC))?;
+    Ok(())
+}
+
 fn map_with(file: i32) -> Result<(), i64> {
-    stub::map()?;
+    map_stub()?;
     let flags = libc::MAP_SHARED | libc::MAP_FIXED;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let parts =

@@ -74,40 +74,21 @@ global_asm!(
     "pop rbp",
     "pop rbx",
     "ret",
-    // A new thread arrives here from the stub's `ret`, its task number on top of its stack.
-    ".globl atlas_edge_thread",
-    "atlas_edge_thread:",
-    "pop rdi",
-    "xor ebp, ebp",
-    "and rsp, -16",
-    "call {main}",
-    "ud2",
-    main = sym crate::task::thread_main,
 );
 
 unsafe extern "C" {
     fn atlas_edge_syscall(regs: *const [u64; 7], entry: u64) -> i64;
     fn atlas_edge_int80(regs: *const [u64; 7], entry: u64) -> i64;
-    fn atlas_edge_thread();
 }
 
-/// Maps the stub page at its fixed address.
-///
-/// # Errors
-/// The errno of the call that failed, negated.
-pub fn map() -> Result<(), i64> {
-    let mut page = [0xcc_u8; 4096];
+/// The page as it is mapped at [`layout::STUB`].
+pub(crate) fn page() -> [u8; layout::PAGE as usize] {
+    let mut page = [0xcc; layout::PAGE as usize];
     page[SYSCALL..SYSCALL + SYSCALL_CODE.len()].copy_from_slice(&SYSCALL_CODE);
     page[INT80..INT80 + INT80_CODE.len()].copy_from_slice(&INT80_CODE);
     page[SIGRETURN..SIGRETURN + SIGRETURN_CODE.len()].copy_from_slice(&SIGRETURN_CODE);
     page[SWEEP..SWEEP + SYSCALL_CODE.len()].copy_from_slice(&SYSCALL_CODE);
-    crate::memory::map_fixed(layout::STUB, 4096, false)?;
-    // SAFETY: the page was just mapped writable, is 4096 bytes long and nobody else knows of it.
-    unsafe {
-        core::ptr::copy_nonoverlapping(page.as_ptr(), layout::STUB as *mut u8, page.len());
-    }
-    sys::ok(sys::mprotect(layout::STUB, 4096, libc::PROT_READ | libc::PROT_EXEC))?;
-    Ok(())
+    page
 }
 
 /// Makes one call from the stub page and returns the raw result register, or 32 bits of it
@@ -169,16 +150,4 @@ pub fn handle_by_nothing() {
     let pointer = action.as_ptr() as u64;
     // SAFETY: the action lives until the call returns; the handler touches nothing.
     let _ = unsafe { sys::raw(libc::SYS_rt_sigaction, [libc::SIGSYS as u64, pointer, 0, 8, 0, 0]) };
-}
-
-/// Prepares a new thread's stack so that the stub's `ret` lands in the thread's main function.
-/// Returns the stack pointer to hand to `clone`.
-pub(crate) fn prepare_thread(task: u8) -> u64 {
-    let top = layout::stack_top(task);
-    // SAFETY: thread stacks are mapped at fixed addresses, and a task's is unused until now.
-    unsafe {
-        (top as *mut u64).write(atlas_edge_thread as *const () as u64);
-        (top as *mut u64).add(1).write(u64::from(task));
-    }
-    top
 }

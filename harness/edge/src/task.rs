@@ -4,13 +4,14 @@
 //! neither allocates nor calls into libc, and reports through the [`crate::board`].
 
 use crate::board::board;
-use crate::{resume, stub, sys};
+use crate::{image, stub, sys};
 use atlas_model::Abi;
 use atlas_model::experiment::{
     CLONE_VM, Call, Disposition, Experiment, FORK_FLAGS, Install, Op, Program, THREAD_FLAGS, TaskId, Via,
     layout,
 };
 use atlas_model::observation::Sigsys;
+use core::arch::global_asm;
 use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
 /// The experiment under way, for threads that start with nothing but their task number.
@@ -24,15 +25,43 @@ pub(crate) fn set_current(experiment: &Experiment) {
 /// Makes task 0 of the current experiment as a process that shares this one's memory. Gives its
 /// thread id, or the errno negated.
 pub(crate) fn start_shared() -> i64 {
-    let stack = stub::prepare_thread(0);
+    let stack = prepare_thread(0);
     let clone = plain(libc::SYS_clone, [(libc::CLONE_VM | libc::SIGCHLD) as u64, stack, 0, 0, 0, 0]);
     // SAFETY: the new process runs on task 0's own stack and begins in `thread_main`, which takes the
     // steps of the current experiment without allocating, and never returns.
     unsafe { stub::call(&clone) }
 }
 
+global_asm!(
+    // A new thread arrives here from the stub's `ret`, its task number on top of its stack.
+    ".globl atlas_edge_thread",
+    "atlas_edge_thread:",
+    "pop rdi",
+    "xor ebp, ebp",
+    "and rsp, -16",
+    "call {main}",
+    "ud2",
+    main = sym thread_main,
+);
+
+unsafe extern "C" {
+    fn atlas_edge_thread();
+}
+
+/// Prepares a new thread's stack so that the stub's `ret` lands in the thread's main function.
+/// Returns the stack pointer to hand to `clone`.
+fn prepare_thread(task: u8) -> u64 {
+    let top = layout::stack_top(task);
+    // SAFETY: thread stacks are mapped at fixed addresses, and a task's is unused until now.
+    unsafe {
+        (top as *mut u64).write(atlas_edge_thread as *const () as u64);
+        (top as *mut u64).add(1).write(u64::from(task));
+    }
+    top
+}
+
 /// Where new threads begin.
-pub(crate) extern "C" fn thread_main(task: u64) -> ! {
+extern "C" fn thread_main(task: u64) -> ! {
     // SAFETY: set before the first task was made; the experiment lives in the supervisor's memory
     // until all tasks are gone, and this task has that memory or a copy of it.
     let experiment = unsafe { &*CURRENT.load(SeqCst) };
@@ -99,7 +128,7 @@ fn take(op: &Op, me: TaskId) -> i64 {
         Op::Thread { child } => on_own_stack(THREAD_FLAGS, *child),
         Op::Clone { child, shares } => on_own_stack(FORK_FLAGS | shares, *child),
         Op::Exec => {
-            resume::prepare(me);
+            image::prepare(me);
             let pointers = [layout::EXEC_PATH, layout::EXEC_ARGV, layout::EXEC_ENVP, 0, 0, 0];
             plain(libc::SYS_execve, pointers)
         }
@@ -126,7 +155,7 @@ fn take(op: &Op, me: TaskId) -> i64 {
 
 fn on_own_stack(flags: u64, child: TaskId) -> Call {
     let tid = layout::tid_word(child);
-    plain(libc::SYS_clone, [flags, stub::prepare_thread(child), tid, tid, 0, 0])
+    plain(libc::SYS_clone, [flags, prepare_thread(child), tid, tid, 0, 0])
 }
 
 fn prepare_install(install: &Install) -> Call {

@@ -12,14 +12,14 @@ mod setup;
 mod wake;
 
 use atlas_cases::themes::inherit;
-use atlas_edge::resume;
+use atlas_edge::{image, resume};
 use link::Link;
 
 fn main() -> std::process::ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some(inherit::AFTER_EXEC) => return std::process::ExitCode::from(inherit::after_exec()),
-        Some(resume::ARGUMENT) => resume::resume(&words.next().unwrap_or_default()),
+        Some(image::ARGUMENT) => resume::resume(&words.next().unwrap_or_default()),
         _ => {}
     }
     if std::process::id() != 1 {

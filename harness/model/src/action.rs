@@ -125,7 +125,7 @@ pub fn most_restrictive(words: &[u32], high_bit_ignored: bool) -> Option<usize> 
         let mask = if high_bit_ignored { ACTION_MASK & 0x7fff_ffff } else { ACTION_MASK };
         let mask = mutant::either(mask, [(Mutant::ActionsByWord, u32::MAX)]);
         let sign = mutant::either(0, [(Mutant::ActionsUnsigned, 1 << 31)]);
-        ((mutant::flipped::ranked(word) & mask) ^ sign) as i32
+        ((ranked(word) & mask) ^ sign) as i32
     };
     let mut winner = None;
     let mut lowest = rank(Action::Allow.word());
@@ -138,6 +138,27 @@ pub fn most_restrictive(words: &[u32], high_bit_ignored: bool) -> Option<usize> 
         }
     }
     winner
+}
+
+/// A result word as precedence takes it, where a mutant is at work: two neighbours in the order of actions change places.
+#[inline]
+fn ranked(word: u32) -> u32 {
+    const ORDER: [(Action, Mutant, Action); 7] = [
+        (Action::KillProcess, Mutant::SwapKills, Action::KillThread),
+        (Action::KillThread, Mutant::SwapKillTrap, Action::Trap(0)),
+        (Action::Trap(0), Mutant::SwapTrapErrno, Action::Errno(0)),
+        (Action::Errno(0), Mutant::SwapErrnoNotif, Action::UserNotif),
+        (Action::UserNotif, Mutant::SwapNotifTrace, Action::Trace(0)),
+        (Action::Trace(0), Mutant::SwapTraceLog, Action::Log),
+        (Action::Log, Mutant::SwapLogAllow, Action::Allow),
+    ];
+    let Some((one, _, other)) = ORDER.iter().find(|(_, mutant, _)| is(*mutant)) else { return word };
+    let data = word & !ACTION_MASK;
+    match word & ACTION_MASK {
+        action if action == one.word() => other.word() | data,
+        action if action == other.word() => one.word() | data,
+        _ => word,
+    }
 }
 
 #[cfg(test)]

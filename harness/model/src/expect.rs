@@ -11,12 +11,14 @@ mod judge;
 mod lives;
 mod machine;
 mod native;
+mod own;
+mod walk;
 mod world;
 
 pub use behind::{Expected, Foreseen, behind, behind_from};
 pub use compare::{Difference, compare};
 pub use judge::{dialect, is_for_probes};
-pub use machine::expect;
+pub use walk::expect;
 
 use crate::Experiment;
 use crate::TaskId;

@@ -2,10 +2,11 @@
 //! heard from the zygote.
 
 use crate::answer::{Coming, Stop};
+use crate::config::Config;
 use crate::frame::Fields;
 use crate::steps::{Clock, stamp};
 use crate::worker::head;
-use crate::zygote::{Config, HEARD, hear, said, say};
+use crate::zygote::{HEARD, hear, said, say};
 use crate::{Ending, Error, Limit, Outcome, Request, Steps, Usage};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

@@ -29,6 +29,7 @@
 
 mod answer;
 mod attempt;
+mod config;
 mod error;
 mod frame;
 mod limits;

@@ -2,8 +2,9 @@
 
 use crate::answer::Coming;
 use crate::attempt::{Attempt, Worker};
+use crate::config::Config;
 use crate::steps::Clock;
-use crate::zygote::{self, Config, hear, said};
+use crate::zygote::{self, hear, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};

@@ -1,10 +1,10 @@
 //! The worker: from the fork to the filter, and what it does behind it.
 
+use crate::config::Config;
 use crate::frame::Kind;
 use crate::policy::{CANARY, FD_IN, FD_OUT, Policy};
 use crate::steps::Stamps;
 use crate::vm::{Task, Vm, instructions};
-use crate::zygote::Config;
 use crate::{out, signals, sys};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};

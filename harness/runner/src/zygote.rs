@@ -1,10 +1,11 @@
 //! The zygote: forked early, one thread, an interpreter initialised and warm. It forks the workers,
 //! waits for them, and never sees a byte of code.
 
+use crate::config::Config;
 use crate::policy::Policy;
-use crate::vm::{Native, Vm};
+use crate::vm::Vm;
 use crate::worker::{self, Parts};
-use crate::{Limits, steps::stamp, sys};
+use crate::{steps::stamp, sys};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -13,15 +14,6 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, send};
 use nix::unistd::{ForkResult, Pid, fork};
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-
-/// What a sandbox is made to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Config {
-    pub(crate) policy: Policy,
-    pub(crate) limits: Limits,
-    pub(crate) natives: Vec<(String, Native)>,
-    pub(crate) time_steps: bool,
-}
 
 /// The zygote's line to the master. 0 to 2 are copies of it, so that no pipe lands there.
 const CONTROL: RawFd = 3;

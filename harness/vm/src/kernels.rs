@@ -12,6 +12,7 @@ mod image;
 mod lock;
 mod manifest;
 mod store;
+mod whole;
 
 pub use apt::Archive;
 pub use error::Error;

@@ -12,6 +12,7 @@ mod initramfs;
 mod line;
 mod machine;
 mod monitor;
+mod proof;
 mod qemu;
 mod talk;
 

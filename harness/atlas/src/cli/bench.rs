@@ -4,7 +4,8 @@ mod advise;
 mod files;
 mod select;
 
-use super::{DEVIATES, ENVIRONMENT, Failure, interrupt, run as run_command};
+use super::place::kernels;
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::bench::given::{self, Given};
 use crate::bench::item::Item;
 use crate::bench::results::Bench;
@@ -123,7 +124,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         atlas_vm::version()?;
         let store = Store::open()?;
         let plan = Plan {
-            kernels: run_command::kernels(&store, &args.kernel)?,
+            kernels: kernels(&store, &args.kernel)?,
             jit: args.jit,
             mitigations: args.filter.is_empty()
                 && (args.measure.is_empty() || wants_mitigations(&args.measure)),

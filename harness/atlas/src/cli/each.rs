@@ -1,7 +1,7 @@
 //! The same on every kernel.
 
 use super::ENVIRONMENT;
-use super::run::default_jobs;
+use super::place::default_jobs;
 use atlas_vm::kernels::Kernel;
 use std::collections::BTreeSet;
 use std::process::ExitCode;

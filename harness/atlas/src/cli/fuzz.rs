@@ -1,7 +1,6 @@
 //! `atlas fuzz`.
 
-use super::place::accelerator;
-use super::run::{AccelChoice, default_jobs, guests, kernels};
+use super::place::{AccelChoice, accelerator, default_jobs, guests, kernels};
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::cli::out::sayln;
 use crate::fuzz::{self, Budget, Event, Finding, Plan, Reach, Tally};

@@ -1,29 +1,24 @@
 //! `atlas run`.
 
-use super::place::accelerator;
+use super::place::{AccelChoice, accelerator, default_jobs, guests, kernels};
 use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::cli::out::{say, sayln};
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
-use crate::guests::Guests;
 use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
 use crate::report::{Format, render};
 use crate::results::Verdict;
 use crate::shard::Shard;
 use crate::store::{self, Writer};
-use atlas_vm::kernels::{Kernel, Store};
-use atlas_vm::{Accel, BootOptions};
-use clap::ValueEnum;
-use std::collections::{BTreeMap, BTreeSet};
+use atlas_vm::BootOptions;
+use atlas_vm::kernels::Store;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-
-/// Memory that one guest is counted with, in MiB: its RAM, the window and QEMU itself.
-const GUEST_MEMORY: u64 = 320;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -105,28 +100,6 @@ Examples:
   atlas run --fail-on new-deviation --baseline old.json
                                                    fail for what was not so before";
 
-/// What runs the guests.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(super) enum AccelChoice {
-    /// KVM if a guest really answers under it, else TCG
-    #[default]
-    Auto,
-    /// Emulation
-    Tcg,
-    /// KVM or nothing
-    Kvm,
-}
-
-impl From<AccelChoice> for Accel {
-    fn from(choice: AccelChoice) -> Self {
-        match choice {
-            AccelChoice::Auto => Self::Auto,
-            AccelChoice::Tcg => Self::Tcg,
-            AccelChoice::Kvm => Self::Kvm,
-        }
-    }
-}
-
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let cases = if args.experiment.is_empty() {
         select(&args.case, args.faults)?
@@ -197,35 +170,6 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     Ok(status)
 }
 
-/// Guests by clones, or by boots.
-pub(super) fn guests(store: &Store, cold: bool, options: BootOptions) -> Result<Guests, Failure> {
-    if cold { Ok(Guests::cold(options)) } else { Ok(Guests::warm(options, store)?) }
-}
-
-/// The kernels that are wanted, oldest first, with unique names; the default ones where none is.
-pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
-    let mut kernels = if wanted.is_empty() {
-        store.default_kernels()?
-    } else {
-        wanted.iter().map(|name| store.resolve(name)).collect::<Result<_, _>>()?
-    };
-    if kernels.is_empty() {
-        return Err("no kernels on this machine yet: `atlas kernels fetch` fetches the default ones".into());
-    }
-    kernels.sort_by_key(|kernel| (kernel.series, kernel.name.clone()));
-    kernels.dedup_by(|one, other| one.name == other.name && one.sha256 == other.sha256);
-    // Reports and results name kernels, so two images of one name are told apart by their digest.
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for kernel in &mut kernels {
-        let count = seen.entry(kernel.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            kernel.name = format!("{}@{}", kernel.name, &kernel.sha256[..8]);
-        }
-    }
-    Ok(kernels)
-}
-
 type Done = BTreeSet<(String, String, String, crate::results::Jit)>;
 
 /// What an interrupted run has left: the questions it has answered, and its events. Questions at
@@ -255,15 +199,4 @@ fn earlier(directory: &Path, repeat: u32) -> Result<(Done, Vec<Event>), Failure>
         _ => None,
     });
     Ok((done.collect(), events))
-}
-
-/// A guest a processor, as far as memory goes: two on one keep each other's code out of its caches.
-pub(super) fn default_jobs() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:").map(str::to_owned))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    let fit = available.map_or(processors, |kib| (kib / 1024 / GUEST_MEMORY) as usize);
-    processors.min(fit).max(1)
 }

@@ -1,6 +1,6 @@
 //! Trials carried out: batches, and what is left of them when a guest is lost.
 
-use super::leg::Leg;
+use super::hand::Hand;
 use crate::results::Jit;
 use atlas_model::Observation;
 use atlas_properties::{Isolation, Property, Trial};
@@ -32,7 +32,7 @@ pub(super) enum Came {
 /// Why there is nothing.
 pub(super) struct Nobody;
 
-impl Leg<'_> {
+impl Hand<'_> {
     /// Carries trials out under one JIT setting. Where a guest is lost in the middle, the trials are
     /// carried out one by one to find the one at which it is.
     pub(super) fn carry_out(

@@ -2,26 +2,18 @@
 
 use super::ask::{Came, Nobody, most};
 use super::finding::{Finding, Kind};
-use super::queue::Queue;
+use super::hand::Hand;
 use super::shrink::{Smallest, between};
 use super::source::{Generators, Source};
-use super::{Event, Plan, Recorded};
+use super::{Event, Recorded};
 use crate::results::Jit;
-use crate::run::{FirstGuest, first_guest};
 use atlas_model::experiment::Op;
 use atlas_model::traits::{Feature, Traits};
 use atlas_properties::{Property, REPLAY, Trial};
-use atlas_vm::kernels::Kernel;
-use atlas_vm::{Lost, Machine};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-/// After so many lost guests a kernel is given up; where they are boots, after the latter number.
-const MOST_LOST: u64 = 1000;
-const MOST_LOST_BOOTS: u64 = 60;
 /// So many broken trials of a property are made smaller on a kernel; more are only counted.
 const SHRUNK: u64 = 2;
 /// Trials carried out before the clock is looked at: so many at first, and twice as many each time that they
@@ -34,87 +26,26 @@ type Carried = (Vec<Arc<Trial>>, Vec<Vec<Came>>);
 
 /// One guest's part of a fuzz run.
 pub(super) struct Leg<'a> {
-    pub(super) plan: &'a Plan,
-    kernel: &'a Kernel,
+    hand: Hand<'a>,
     source: &'a Source<'a>,
-    pub(super) generators: Generators,
-    stop: &'a AtomicBool,
-    events: Sender<Event>,
-    machine: Option<Machine>,
-    release: String,
-    pub(super) traits: Traits,
-    /// What the guests of the kernel do together.
-    pub(super) queue: &'a Queue,
-    /// Guests that this one lost.
-    pub(super) lost: u64,
+    generators: Generators,
 }
 
 impl<'a> Leg<'a> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        kernel: &'a Kernel,
-        source: &'a Source<'a>,
-        queue: &'a Queue,
-        stop: &'a AtomicBool,
-        events: &Sender<Event>,
-    ) -> Self {
-        Self {
-            plan,
-            kernel,
-            source,
-            generators: Generators::new(plan),
-            stop,
-            events: events.clone(),
-            machine: None,
-            release: String::new(),
-            traits: Traits::default(),
-            queue,
-            lost: 0,
-        }
-    }
-
-    fn tell(&self, event: Event) {
-        // The receiver outlives every leg.
-        let _ = self.events.send(event);
-    }
-
-    fn not_run(&self, why: String) {
-        if !self.stopped() && self.queue.may_tell() {
-            self.tell(Event::NotRun { kernel: self.kernel.name.clone(), why });
-        }
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.stop.load(SeqCst)
-    }
-
-    /// Tells what went wrong with a template.
-    fn told(&self) -> impl FnMut(String) + use<> {
-        let (events, kernel) = (self.events.clone(), self.kernel.name.clone());
-        move |why| {
-            // The receiver outlives every leg.
-            let _ = events.send(Event::TemplateTrouble { kernel: kernel.clone(), why });
-        }
-    }
-
-    /// Gets a guest and its probes' answers.
-    fn boot(&mut self) -> Result<(), String> {
-        let FirstGuest { machine, traits, .. } =
-            first_guest(self.kernel, &self.plan.guests, &mut self.told())?;
-        self.traits = traits;
-        self.release.clone_from(&machine.hello().release);
-        self.machine = Some(machine);
-        Ok(())
+    pub(super) fn new(hand: Hand<'a>, source: &'a Source<'a>) -> Self {
+        let generators = Generators::new(hand.plan);
+        Self { hand, source, generators }
     }
 
     /// Carries the plan's trials out and gives what was seen, unjudged.
     pub(super) fn record(mut self, trials: u64) -> Result<(Traits, Vec<Recorded>), String> {
-        self.boot()?;
+        self.hand.boot()?;
         let mut recorded = Vec::new();
-        for index in 0..self.plan.properties.len() {
-            let numbers = self.plan.first..self.plan.first + part(&self.plan.properties, index, trials);
+        for index in 0..self.hand.plan.properties.len() {
+            let numbers =
+                self.hand.plan.first..self.hand.plan.first + part(&self.hand.plan.properties, index, trials);
             let Ok((trials, came)) = self.carry(index, numbers) else {
-                return Err(format!("the guest was lost {} times", self.lost));
+                return Err(format!("the guest was lost {} times", self.hand.lost));
             };
             for (trial, came) in trials.into_iter().zip(came) {
                 for came in came {
@@ -122,62 +53,61 @@ impl<'a> Leg<'a> {
                         return Err(format!("a trial was not carried out: {came:?}"));
                     };
                     recorded.push(Recorded {
-                        property: self.plan.properties[index],
+                        property: self.hand.plan.properties[index],
                         trial: Arc::clone(&trial),
                         seen,
                     });
                 }
             }
         }
-        Ok((self.traits, recorded))
+        Ok((self.hand.traits, recorded))
     }
 
     /// Takes rounds until none is left. Its worker has joined the queue.
     pub(super) fn walk(mut self) {
         if let Err(why) = self.work() {
-            self.not_run(why);
+            self.hand.not_run(why);
         }
-        if let Some(tally) = self.queue.leave() {
-            self.tell(Event::Finished { kernel: self.kernel.name.clone(), tally });
+        if let Some(tally) = self.hand.queue.leave() {
+            self.hand.tell(Event::Finished { kernel: self.hand.kernel.name.clone(), tally });
         }
     }
 
     fn work(&mut self) -> Result<(), String> {
-        self.boot()?;
-        if self.queue.up() {
-            self.tell(Event::Booted { kernel: self.kernel.name.clone(), release: self.release.clone() });
+        self.hand.boot()?;
+        if self.hand.queue.up() {
+            self.hand.tell(Event::Booted {
+                kernel: self.hand.kernel.name.clone(),
+                release: self.hand.release.clone(),
+            });
         }
-        if !self.traits.has(Feature::ModeFilter) {
+        if !self.hand.traits.has(Feature::ModeFilter) {
             return Err("the kernel has no filters, as its probe says".into());
         }
-        self.rounds().map_err(|Nobody| format!("given up after {} lost guests", self.queue.lost()))
+        self.rounds().map_err(|Nobody| format!("given up after {} lost guests", self.hand.queue.lost()))
     }
 
     fn rounds(&mut self) -> Result<(), Nobody> {
-        if self.queue.begin() {
+        if self.hand.queue.begin() {
             self.replay()?;
         }
-        while !self.stopped()
-            && let Some(trials) = self.queue.next_round(self.plan.budget)
+        while !self.hand.stopped()
+            && let Some(trials) = self.hand.queue.next_round(self.hand.plan.budget)
         {
             self.round(&trials)?;
         }
         Ok(())
     }
 
-    fn most_lost(&self) -> u64 {
-        if self.plan.guests.are_cheap() { MOST_LOST } else { MOST_LOST_BOOTS }
-    }
-
     /// Whether the time is over, or somebody ended it.
     fn over(&self) -> bool {
-        self.stopped() || self.queue.ended(self.plan.budget)
+        self.hand.stopped() || self.hand.queue.ended(self.hand.plan.budget)
     }
 
     /// A round: every property gets its share of these trials, some at a time.
     fn round(&mut self, trials: &Range<u64>) -> Result<(), Nobody> {
-        for index in 0..self.plan.properties.len() {
-            let share = |upto| self.plan.first + part(&self.plan.properties, index, upto);
+        for index in 0..self.hand.plan.properties.len() {
+            let share = |upto| self.hand.plan.first + part(&self.hand.plan.properties, index, upto);
             let (mut next, end) = (share(trials.start), share(trials.end));
             let mut step = STEP;
             while next < end && !self.over() {
@@ -185,11 +115,11 @@ impl<'a> Leg<'a> {
                 self.batch(index, next..upto)?;
                 next = upto;
                 if start.elapsed() < WHILE {
-                    step = most(self.plan.properties[index].isolation).min(step * 2);
+                    step = most(self.hand.plan.properties[index].isolation).min(step * 2);
                 }
-                self.tell(Event::Progress {
-                    kernel: self.kernel.name.clone(),
-                    tally: self.queue.tally(),
+                self.hand.tell(Event::Progress {
+                    kernel: self.hand.kernel.name.clone(),
+                    tally: self.hand.queue.tally(),
                     reach: self.source.reach(),
                 });
             }
@@ -198,16 +128,17 @@ impl<'a> Leg<'a> {
     }
 
     fn batch(&mut self, index: usize, numbers: Range<u64>) -> Result<(), Nobody> {
-        let property = self.plan.properties[index];
+        let property = self.hand.plan.properties[index];
         let first = numbers.start;
-        let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
+        let settings = self.hand.plan.jit.settings(self.hand.traits.has(Feature::JitToggle));
         let (trials, came) = self.carry(index, numbers)?;
-        self.queue.note(|tally| *tally.judged.entry(property.name).or_default() += trials.len() as u64);
+        self.hand.queue.note(|tally| *tally.judged.entry(property.name).or_default() += trials.len() as u64);
         for (number, (trial, came)) in (first..).zip(trials.iter().zip(&came)) {
             self.note_accepted(trial, came);
             let Some((kind, settings)) = self.broken(property, trial, came, settings) else { continue };
-            if self.queue.note_broken(property.name) <= SHRUNK {
-                let smallest = self.shrink((index, property), number, &settings, kind);
+            if self.hand.queue.note_broken(property.name) <= SHRUNK {
+                let tree = self.generators.tree(self.hand.plan, index, number);
+                let smallest = self.hand.shrink(property, tree, &settings, kind);
                 self.found(property, number, &settings, smallest);
             }
         }
@@ -219,8 +150,10 @@ impl<'a> Leg<'a> {
         let trials = self.source.trials(&self.generators, index, numbers);
         let plain: Vec<&Trial> = trials.iter().map(Arc::as_ref).collect();
         let mut came: Vec<Vec<Came>> = vec![Vec::new(); trials.len()];
-        for &jit in self.plan.jit.settings(self.traits.has(Feature::JitToggle)) {
-            for (all, one) in came.iter_mut().zip(self.carry_out(self.plan.properties[index], &plain, jit)?) {
+        for &jit in self.hand.plan.jit.settings(self.hand.traits.has(Feature::JitToggle)) {
+            for (all, one) in
+                came.iter_mut().zip(self.hand.carry_out(self.hand.plan.properties[index], &plain, jit)?)
+            {
                 all.push(one);
             }
         }
@@ -238,22 +171,22 @@ impl<'a> Leg<'a> {
         let under_one = came
             .iter()
             .zip(settings)
-            .find_map(|(came, &jit)| Some((self.verdict(property, trial, came)?, vec![jit])));
+            .find_map(|(came, &jit)| Some((self.hand.verdict(property, trial, came)?, vec![jit])));
         under_one.or_else(|| Some((between(property, came)?, settings.to_vec())))
     }
 
     /// Earlier findings, each under every JIT setting.
     fn replay(&mut self) -> Result<(), Nobody> {
-        let settings = self.plan.jit.settings(self.traits.has(Feature::JitToggle));
-        for (number, file) in (0..).zip(&self.plan.regressions) {
+        let settings = self.hand.plan.jit.settings(self.hand.traits.has(Feature::JitToggle));
+        for (number, file) in (0..).zip(&self.hand.plan.regressions) {
             let trial = Trial::from(file.experiments.clone());
             let mut came = Vec::new();
             for &jit in settings {
-                came.extend(self.carry_out(&REPLAY, &[&trial], jit)?);
+                came.extend(self.hand.carry_out(&REPLAY, &[&trial], jit)?);
             }
-            self.queue.note(|tally| *tally.judged.entry(REPLAY.name).or_default() += 1);
+            self.hand.queue.note(|tally| *tally.judged.entry(REPLAY.name).or_default() += 1);
             if let Some((kind, settings)) = self.broken(&REPLAY, &trial, &came, settings) {
-                self.queue.note_broken(REPLAY.name);
+                self.hand.queue.note_broken(REPLAY.name);
                 self.found(&REPLAY, number, &settings, Smallest { trial, kind, shrunk: 0 });
             }
         }
@@ -264,17 +197,17 @@ impl<'a> Leg<'a> {
         let finding = Finding {
             property: property.name,
             about: property.about,
-            kernel: self.kernel.name.clone(),
-            release: self.release.clone(),
+            kernel: self.hand.kernel.name.clone(),
+            release: self.hand.release.clone(),
             jit: if let [jit] = settings { *jit } else { Jit::Fixed },
-            seed: self.plan.seed,
+            seed: self.hand.plan.seed,
             number,
             shrunk: smallest.shrunk,
             trial: smallest.trial,
             kind: smallest.kind,
             text: String::new(),
         };
-        self.tell(Event::Found(Box::new(finding.tell(property, &self.traits))));
+        self.hand.tell(Event::Found(Box::new(finding.tell(property, &self.hand.traits))));
     }
 
     fn note_accepted(&self, trial: &Trial, came: &[Came]) {
@@ -290,32 +223,10 @@ impl<'a> Leg<'a> {
                 }
             }
         }
-        self.queue.note(|tally| {
+        self.hand.queue.note(|tally| {
             tally.attached += attached;
             tally.accepted += accepted;
         });
-    }
-
-    /// A guest to ask: the one that is there, or a new one.
-    pub(super) fn guest(&mut self) -> Option<&mut Machine> {
-        if self.machine.is_none() && !self.stopped() && self.queue.lost() < self.most_lost() {
-            match self.plan.guests.take(self.kernel, &mut self.told()) {
-                Ok(machine) => self.machine = Some(machine),
-                Err(error) => self.not_run(error.to_string()),
-            }
-        }
-        self.machine.as_mut()
-    }
-
-    /// The guest is gone.
-    pub(super) fn lose(&mut self, lost: &Lost) {
-        self.machine = None;
-        // Whoever ends a run ends its guests: those are not lost.
-        if !self.stopped() {
-            self.lost += 1;
-            self.queue.note(|tally| tally.lost += 1);
-            self.tell(Event::Lost { kernel: self.kernel.name.clone(), why: lost.reason.to_string() });
-        }
     }
 }
 

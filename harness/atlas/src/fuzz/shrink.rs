@@ -2,9 +2,10 @@
 
 use super::ask::{Came, Nobody};
 use super::finding::Kind;
-use super::leg::Leg;
+use super::hand::Hand;
 use crate::results::Jit;
 use atlas_properties::{Property, Trial};
+use proptest::strategy::ValueTree;
 
 /// The most tries. Each costs a few milliseconds, or a boot where the trial takes the guest down.
 const TRIES: u32 = 1500;
@@ -18,16 +19,15 @@ pub(super) struct Smallest {
     pub(super) shrunk: u32,
 }
 
-impl Leg<'_> {
-    /// Shrinks trial `number` of a property, which broke under these JIT settings as `kind` says.
+impl Hand<'_> {
+    /// Shrinks a trial of a property, which broke under these JIT settings as `kind` says.
     pub(super) fn shrink(
         &mut self,
-        (index, property): (usize, &Property),
-        number: u64,
+        property: &Property,
+        mut tree: Box<dyn ValueTree<Value = Trial>>,
         settings: &[Jit],
         kind: Kind,
     ) -> Smallest {
-        let mut tree = self.generators.tree(self.plan, index, number);
         let mut smallest = Smallest { trial: tree.current(), kind, shrunk: 0 };
         let boots_before = self.lost;
         let mut broke = true;

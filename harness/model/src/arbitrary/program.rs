@@ -4,6 +4,7 @@
 //! laid out to instructions only then. So a filter shrinks by losing nodes, and is accepted at every step.
 
 mod draw;
+mod exit;
 pub(super) mod layout;
 pub(super) mod node;
 
@@ -12,8 +13,9 @@ use crate::abi::Abi;
 use crate::action::Action;
 use crate::bpf::op::{self, Kind};
 use crate::bpf::{Filter, Insn, MAX_INSNS};
+use exit::Exit;
 use layout::{Fill, Label, Layout, fits};
-use node::{Exit, Node};
+use node::Node;
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -2,7 +2,7 @@
 
 use super::Value;
 use super::machine::{Machine, Process, Task, killed_by, signal};
-use super::world::{LISTENER, Own, apart};
+use super::own::{LISTENER, Own, apart};
 use crate::action::errno;
 use crate::experiment::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM, Disposition, SHARES, TaskId};
 use crate::mutant::{Mutant, either, is};

@@ -2,15 +2,13 @@
 
 use super::Value;
 use super::machine::{Came, Machine, Mode, killed_by, signal};
+use super::own::NOBODY;
 use crate::abi::{Abi, syscalls};
 use crate::action::{Action, errno};
 use crate::experiment::{Call, Install, Program, TaskId, Via, layout};
 use crate::mutant::{Mutant, either, is};
 use crate::observation::End;
 use crate::traits::{Feature, Quirk};
-
-/// The user that [`crate::experiment`]'s unprivileged tasks become.
-pub(super) const NOBODY: u64 = 65_534;
 
 fn exactly(value: i64) -> Came {
     Came::Back(Value::Exactly(value))

@@ -1,30 +1,8 @@
-//! What mutants make of rules that are a table in the model: order, arithmetic, comparison, data.
+//! What mutants make of rules that are a table in the model: arithmetic, comparison, data.
 
 use super::{Mutant, is};
 use crate::abi::{Abi, SeccompData};
-use crate::action::{ACTION_MASK, Action};
 use crate::bpf::op;
-
-/// A result word as precedence takes it: two neighbours in the order of actions change places.
-#[inline]
-pub(crate) fn ranked(word: u32) -> u32 {
-    const ORDER: [(Action, Mutant, Action); 7] = [
-        (Action::KillProcess, Mutant::SwapKills, Action::KillThread),
-        (Action::KillThread, Mutant::SwapKillTrap, Action::Trap(0)),
-        (Action::Trap(0), Mutant::SwapTrapErrno, Action::Errno(0)),
-        (Action::Errno(0), Mutant::SwapErrnoNotif, Action::UserNotif),
-        (Action::UserNotif, Mutant::SwapNotifTrace, Action::Trace(0)),
-        (Action::Trace(0), Mutant::SwapTraceLog, Action::Log),
-        (Action::Log, Mutant::SwapLogAllow, Action::Allow),
-    ];
-    let Some((one, _, other)) = ORDER.iter().find(|(_, mutant, _)| is(*mutant)) else { return word };
-    let data = word & !ACTION_MASK;
-    match word & ACTION_MASK {
-        action if action == one.word() => other.word() | data,
-        action if action == other.word() => one.word() | data,
-        _ => word,
-    }
-}
 
 /// Arithmetic, where a mutant has another result.
 #[inline]

@@ -219,7 +219,7 @@ mutants! {
         StrictSignal "strict-signal" "Strict mode ends a thread with SIGSYS.";
         StrictKillsProcess "strict-kills-process" "Strict mode ends the process.";
     }
-    "expect/machine.rs" "came_out" {
+    "expect/walk.rs" "came_out" {
         StrictRdtsc "strict-rdtsc" "Strict mode allows RDTSC.";
     }
     "expect/lives.rs" "make_thread" {

@@ -1,6 +1,5 @@
 //! A forbidden call, and what in the policy forbids it.
 
-use super::person::plain;
 use atlas_model::Action;
 use atlas_model::abi::SeccompData;
 use atlas_model::bpf::{Dialect, disassemble, run};
@@ -18,7 +17,7 @@ pub(super) fn described(call: &ForbiddenCall, policy: Policy) -> (String, Vec<St
     ];
     lines.extend(decided(call, policy));
     lines.extend(rule(call, policy));
-    (plain(&format!("{name} (number {number}, {abi}){place}")), lines)
+    (format!("{name} (number {number}, {abi}){place}"), lines)
 }
 
 /// Which instruction of the policy's program it is.

@@ -48,7 +48,7 @@ pub(super) fn diagnosis(ending: &Ending, policy: Policy, limits: &Limits, code: 
         Ending::Syntax { line, column, message } => syntax(*line, *column, message, code),
         Ending::Forbidden { call: Some(call) } => {
             let (head, lines) = forbidden::described(call, policy);
-            let mut text = format!("{ERROR}forbidden call:{ERROR:#} {head}\n");
+            let mut text = format!("{ERROR}forbidden call:{ERROR:#} {}\n", plain(&head));
             for line in lines {
                 text.push_str(&format!("  {line}\n"));
             }

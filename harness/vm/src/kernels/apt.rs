@@ -63,7 +63,7 @@ impl Apt {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        super::store::write_whole(&self.root.join(name), text.as_bytes())
+        super::whole::write_whole(&self.root.join(name), text.as_bytes())
     }
 
     fn command(&self, program: &'static str) -> Command {

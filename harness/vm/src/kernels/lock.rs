@@ -113,7 +113,7 @@ impl Lock {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = toml::to_string(self)
             .map_err(|error| Error::Toml { path: path.to_owned(), problem: error.to_string() })?;
-        super::store::write_whole(path, format!("{HEADER}{text}").as_bytes())
+        super::whole::write_whole(path, format!("{HEADER}{text}").as_bytes())
     }
 }
 

@@ -5,13 +5,13 @@
 //! not, since every file is replaced whole.
 
 use super::fetch::Proof;
+use super::whole::write_by;
 use super::{Error, deb, image};
 use crate::digest;
 use atlas_model::traits::Series;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Names the cache directory.
@@ -371,22 +371,4 @@ fn read_image(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::NotAKernel { path: path.to_owned(), problem });
     }
     Ok(bytes)
-}
-
-/// Writes a file so that others see the old one or the new one, never a part.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_by(directory, path, content)
-}
-
-/// The same, by way of a directory on the same file system.
-fn write_by(scratch: &Path, path: &Path, content: &[u8]) -> Result<(), Error> {
-    let cannot = |error| Error::file("cannot write", path)(error);
-    let mut file = tempfile::NamedTempFile::new_in(scratch).map_err(cannot)?;
-    file.write_all(content).map_err(cannot)?;
-    // Temporary files are for their owner alone; the lock in the repository is not.
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(cannot)?;
-    file.as_file().sync_all().map_err(cannot)?;
-    file.persist(path).map_err(|error| cannot(error.error))?;
-    Ok(())
 }

@@ -1,8 +1,7 @@
 //! `atlas kernels warm`, and the list of templates.
 
 use super::super::each::on_each;
-use super::super::place::accelerator;
-use super::super::run::{AccelChoice, kernels};
+use super::super::place::{AccelChoice, accelerator, kernels};
 use super::super::{DEVIATES, Failure, interrupt};
 use crate::cli::out::sayln;
 use crate::guests::{self, Guests};

@@ -1,7 +1,8 @@
 //! How nodes are drawn. What is simpler stands first, as shrinking goes that way.
 
+use super::exit::{Exit, Test};
 use super::layout::Fill;
-use super::node::{Exit, Node, Number, Pad, Target, Test, Wide};
+use super::node::{Node, Number, Pad, Target, Wide};
 use crate::abi::{Abi, SeccompData, offset};
 use crate::action::Action;
 use crate::arbitrary::edge;

@@ -1,7 +1,7 @@
 //! Instructions laid out from the last to the first, so that every jump's distance is known when it is
 //! written.
 
-use super::node::{Exit, Test};
+use super::exit::{Exit, Test};
 use crate::bpf::{self, Dialect, Insn, MAX_INSNS, MEMORY_WORDS, Rule, op};
 
 /// A place to jump to: how many instructions there are from it to the end.
@@ -42,7 +42,7 @@ impl<'a> Layout<'a> {
             hole: None,
         };
         let to_lay = if share { exits } else { &exits[..1] };
-        let mut labels: Vec<Label> = to_lay.iter().rev().map(|exit| exit.lay(&mut layout)).collect();
+        let mut labels: Vec<Label> = to_lay.iter().rev().map(|&exit| layout.lay(exit)).collect();
         labels.reverse();
         if share {
             layout.shared = labels;
@@ -85,12 +85,30 @@ impl<'a> Layout<'a> {
         self.push(if test.x { bpf::jump_x(test.op, jt, jf) } else { bpf::jump(test.op, test.k, jt, jf) });
     }
 
+    /// Puts an exit in front.
+    fn lay(&mut self, exit: Exit) -> Label {
+        match exit {
+            Exit::Word(word) => self.push(bpf::ret_word(word)),
+            Exit::Loaded(word) => self.run(&[bpf::imm(word), bpf::ret_a()]),
+            Exit::Added(word, by) => {
+                self.run(&[bpf::imm(word.wrapping_sub(by)), bpf::alu(op::ADD, by), bpf::ret_a()]);
+            }
+            Exit::Copied(word) => self.run(&[bpf::ldx_imm(word), bpf::txa(), bpf::ret_a()]),
+            Exit::Stored(word, at) => {
+                let at = self.scratch(at);
+                self.run(&[bpf::imm(word), bpf::st(at), bpf::imm(1), bpf::ld_mem(at), bpf::ret_a()]);
+            }
+            Exit::Whatever => self.push(bpf::ret_a()),
+        }
+        self.here()
+    }
+
     /// An exit by its index, laid out here where they are not shared.
     pub(in crate::arbitrary) fn exit(&mut self, index: u8) -> Label {
         let index = usize::from(index) % self.exits.len();
         match self.shared.get(index) {
             Some(&label) => label,
-            None => self.exits[index].lay(self),
+            None => self.lay(self.exits[index]),
         }
     }
 

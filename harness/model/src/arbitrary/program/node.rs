@@ -1,79 +1,10 @@
 //! What programs are made of. A node falls through to the next, and any node may be left out: what is
 //! left is still a program.
 
+use super::exit::Test;
 use super::layout::{Label, Layout};
 use crate::abi::offset;
 use crate::bpf::{self, Insn, op};
-
-/// A comparison of A, with a constant or X.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::arbitrary) struct Test {
-    pub(in crate::arbitrary) op: u16,
-    pub(in crate::arbitrary) x: bool,
-    pub(in crate::arbitrary) k: u32,
-}
-
-impl Test {
-    pub(in crate::arbitrary) const fn equal(k: u32) -> Self {
-        Self { op: op::JEQ, x: false, k }
-    }
-}
-
-/// How a program ends.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::arbitrary) enum Exit {
-    /// `ret #word`.
-    Word(u32),
-    /// The word comes by way of A.
-    Loaded(u32),
-    /// The word is the sum of this and what makes it up.
-    Added(u32, u32),
-    /// The word comes by way of X.
-    Copied(u32),
-    /// The word comes by way of a scratch word.
-    Stored(u32, u32),
-    /// `ret a`, whatever A holds.
-    Whatever,
-}
-
-impl Exit {
-    pub(super) fn with_word(self, other: impl Fn(u32) -> u32) -> Self {
-        match self {
-            Self::Word(word) => Self::Word(other(word)),
-            Self::Loaded(word) => Self::Loaded(other(word)),
-            Self::Added(word, by) => Self::Added(other(word), by),
-            Self::Copied(word) => Self::Copied(other(word)),
-            Self::Stored(word, at) => Self::Stored(other(word), at),
-            Self::Whatever => Self::Whatever,
-        }
-    }
-
-    /// The word it always gives, if there is one.
-    pub(super) fn word(self) -> Option<u32> {
-        match self {
-            Self::Word(word) | Self::Loaded(word) | Self::Copied(word) => Some(word),
-            Self::Added(word, _) | Self::Stored(word, _) => Some(word),
-            Self::Whatever => None,
-        }
-    }
-
-    pub(super) fn lay(self, layout: &mut Layout<'_>) -> Label {
-        match self {
-            Self::Word(word) => layout.push(bpf::ret_word(word)),
-            Self::Loaded(word) => layout.run(&[bpf::imm(word), bpf::ret_a()]),
-            Self::Added(word, by) => {
-                layout.run(&[bpf::imm(word.wrapping_sub(by)), bpf::alu(op::ADD, by), bpf::ret_a()]);
-            }
-            Self::Copied(word) => layout.run(&[bpf::ldx_imm(word), bpf::txa(), bpf::ret_a()]),
-            Self::Stored(word, at) => {
-                let at = layout.scratch(at);
-                layout.run(&[bpf::imm(word), bpf::st(at), bpf::imm(1), bpf::ld_mem(at), bpf::ret_a()]);
-            }
-            Self::Whatever => layout.push(bpf::ret_a()),
-        }
-        layout.here()
-    }
-}
 
 /// A number of a call: one's own, or one that others are about too.
 #[derive(Clone, Copy, Debug)]
