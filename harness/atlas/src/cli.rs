@@ -14,6 +14,7 @@ mod kernels;
 mod out;
 mod place;
 mod report;
+mod resume;
 mod run;
 mod sweep;
 

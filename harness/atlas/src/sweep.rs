@@ -138,7 +138,7 @@ impl Guest {
             Err(lost) => return Err(format!("the guest was lost: {lost}")),
         };
         Ok(Seen {
-            map: Map::of(&twin.calls, &swept.answers, twin.sweep.marker),
+            map: Map::of(&twin.calls, &swept.answers, &twin.words, twin.sweep.marker),
             differences: twin.differences(&swept.answers),
             marker: twin.sweep.marker,
             suspended: swept.suspended,

@@ -208,10 +208,18 @@ fn an_interrupted_run_keeps_its_results_and_goes_on() {
         assert!(partial.results.iter().all(|result| result.verdict == Verdict::Conforms), "{name}");
     }
     let before = report(out.path()).results.len();
-    let output = run(&token, out.path()).args(arguments).arg("--resume").output().unwrap();
+    // Another selection would be another run, and what was to be asked would be forgotten.
+    let other = |arguments: &[&str], says: &str| {
+        refused(run(&token, out.path()).arg("--resume").args(arguments), says);
+    };
+    other(&["--case", "errno", "--kernel", &kernel], "it asks kill::");
+    let [_, another] = kernels();
+    other(&["--kernel", &another], &format!("1 kernels, this one 1; it asks {kernel}"));
+    let output = run(&token, out.path()).arg("--resume").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let whole = report(out.path());
     assert!(whole.complete && whole.results.len() > before);
+    assert!(whole.kernels.len() == 1 && whole.results.iter().any(|result| result.case.starts_with("kill::")));
     token.assert_none_left();
 }
 
@@ -326,4 +334,28 @@ fn what_cannot_work_is_refused_at_once() {
     refused(with(Path::new(&kernel)).args(["--case", "no::such"]), "no case matches");
     refused(with(Path::new(&kernel)).args(["--json", "/no/such/dir/r.json"]), "/no/such/dir/r.json");
     refused(atlas().args(["report", "--from"]).arg(out.path()), "there are no results");
+    let place = file("place", b"a file");
+    refused(atlas().args(["fuzz", "--kernel", &kernel, "--out"]).arg(&place), "it is there and no directory");
+}
+
+/// What an earlier run has written stays until there is something to put in its place.
+#[test]
+fn an_interrupted_bench_leaves_its_file_as_it_was() {
+    let token = Token::new("bench");
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("figures.json");
+    std::fs::write(&file, "earlier figures").unwrap();
+    let [kernel, _] = kernels();
+    let mut command = atlas();
+    command.args(["bench", "--kernel", &kernel, "--jit", "on", "--json"]).arg(&file).env(VARIABLE, &token.0);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    token.wait_for_guest();
+    signal(child.id() as i32, "-INT");
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("interrupted: 0 of 1 kernels were measured; files are left"), "{said}");
+    assert!(!said.contains("no boot"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "earlier figures");
+    token.assert_none_left();
 }

@@ -98,7 +98,9 @@ impl std::str::FromStr for Abi {
 
     fn from_str(name: &str) -> Result<Self, UnknownAbi> {
         let unknown = || UnknownAbi(name.chars().take(32).collect());
-        Self::ALL.into_iter().find(|abi| abi.name() == name).ok_or_else(unknown)
+        // As policies of others write it.
+        let ours = if name.eq_ignore_ascii_case("x86_64") { Self::X86_64.name() } else { name };
+        Self::ALL.into_iter().find(|abi| abi.name() == ours).ok_or_else(unknown)
     }
 }
 

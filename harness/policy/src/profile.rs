@@ -39,6 +39,34 @@ pub const DEFAULT_CAPABILITIES: [&str; 14] = [
 const MAX_ERRNO: u32 = 4095;
 /// EPERM: what an errno is where none is named.
 const EPERM: u16 = 1;
+/// All that a tracer can be told (`SECCOMP_RET_DATA`).
+const MAX_DATA: u32 = 0xffff;
+/// Machines that profiles may name besides this one (runtime-spec config-linux.md, "Seccomp").
+const OTHER_ARCHITECTURES: [&str; 21] = [
+    "ARM",
+    "AARCH64",
+    "LOONGARCH64",
+    "M68K",
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PARISC",
+    "PARISC64",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "RISCV64",
+    "S390",
+    "S390X",
+    "SH",
+    "SHEB",
+    "NATIVE",
+];
+/// Flags that profiles may name (runtime-spec config-linux.md, "Seccomp").
+const FLAGS: [&str; 4] = ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"];
 /// This machine's name in Docker's `includes` and `excludes`.
 const NATIVE: &str = "amd64";
 
@@ -98,6 +126,23 @@ pub enum ProfileError {
     /// A rule about no call.
     #[error("{0} names no call")]
     Nameless(String),
+    /// A machine that libseccomp knows nothing of.
+    #[error("`{0}` is no architecture: SCMP_ARCH_X86_64, _X86 and _X32 are those of this machine")]
+    Architecture(String),
+    /// A flag that no runtime knows.
+    #[error("`{0}` is no flag: SECCOMP_FILTER_FLAG_TSYNC, _LOG, _SPEC_ALLOW and _WAIT_KILLABLE_RECV are")]
+    Flag(String),
+    /// A release that is not one.
+    #[error("{place}: minKernel `{release}` is no release: two numbers with a dot, as 4.8")]
+    MinKernel {
+        /// Where it stands.
+        place: String,
+        /// The release.
+        release: String,
+    },
+    /// Docker's two notations of an entry's calls.
+    #[error("{0} has `name` and `names`; runtimes take one of them (leave the other out)")]
+    TwiceNamed(String),
     /// Two notations of the same thing.
     #[error("it has `architectures` and `archMap`; runtimes take one of them (leave the other out)")]
     TwiceArchitectures,
@@ -122,6 +167,10 @@ pub fn read(text: &str) -> Result<Profile, ProfileError> {
 fn of(seccomp: &Seccomp) -> Result<Profile, ProfileError> {
     let mut notes = Vec::new();
     let abis = abis(seccomp, &mut notes)?;
+    let unknown = |flag: &&String| !is_one_of(flag, "SECCOMP_FILTER_FLAG_", &FLAGS);
+    if let Some(flag) = seccomp.flags.iter().flatten().find(unknown) {
+        return Err(ProfileError::Flag(flag.clone()));
+    }
     let default = action("defaultAction", &seccomp.default_action, seccomp.default_errno_ret)?;
     for (what, there) in [
         ("flags", seccomp.flags.as_ref().is_some_and(|flags| !flags.is_empty())),
@@ -139,7 +188,7 @@ fn of(seccomp: &Seccomp) -> Result<Profile, ProfileError> {
         let names = call.names(&place)?;
         let action = action(&place, &call.action, call.errno_ret)?;
         let conditions = conditions(&place, call)?;
-        if !applies(&place, call, &mut notes) || action == default {
+        if !applies(&place, call, &mut notes)? || action == default {
             continue;
         }
         for name in names {
@@ -204,7 +253,8 @@ fn abis(seccomp: &Seccomp, notes: &mut Vec<String>) -> Result<Vec<Abi>, ProfileE
             "SCMP_ARCH_X86" if !abis.contains(&Abi::I386) => abis.push(Abi::I386),
             "SCMP_ARCH_X32" if !abis.contains(&Abi::X32) => abis.push(Abi::X32),
             "SCMP_ARCH_X86" | "SCMP_ARCH_X32" => {}
-            other => others.push(other),
+            other if is_one_of(other, "SCMP_ARCH_", &OTHER_ARCHITECTURES) => others.push(other),
+            other => return Err(ProfileError::Architecture(other.into())),
         }
     }
     if !others.is_empty() {
@@ -215,8 +265,9 @@ fn abis(seccomp: &Seccomp, notes: &mut Vec<String>) -> Result<Vec<Abi>, ProfileE
 
 fn action(place: &str, name: &str, errno: Option<u32>) -> Result<Action, ProfileError> {
     let wrong = |why: String| ProfileError::Errno { place: place.into(), why };
-    if let Some(errno) = errno.filter(|errno| *errno > MAX_ERRNO) {
-        return Err(wrong(format!("errno {errno} is beyond the largest, {MAX_ERRNO}")));
+    let (what, most) = if name == "SCMP_ACT_TRACE" { ("data", MAX_DATA) } else { ("errno", MAX_ERRNO) };
+    if let Some(errno) = errno.filter(|errno| *errno > most) {
+        return Err(wrong(format!("{what} {errno} is beyond the largest, {most}")));
     }
     let data = errno.and_then(|errno| u16::try_from(errno).ok()).unwrap_or(EPERM);
     let action = match name {
@@ -266,23 +317,34 @@ fn condition(place: &str, arg: &Arg) -> Result<Condition, ProfileError> {
 
 /// Whether an entry is for a container with the default capabilities, on this machine, on a kernel new
 /// enough for everything (profiles/seccomp/seccomp_linux.go setupSeccomp).
-fn applies(place: &str, call: &Call, notes: &mut Vec<String>) -> bool {
+fn applies(place: &str, call: &Call, notes: &mut Vec<String>) -> Result<bool, ProfileError> {
     let has = |name: &String| DEFAULT_CAPABILITIES.contains(&name.as_str());
     let native = |name: &String| name == NATIVE;
     let list = |choice: &Option<Choice>, of: fn(&Choice) -> &Option<Vec<String>>| {
         choice.as_ref().and_then(|choice| of(choice).clone()).unwrap_or_default()
     };
     let kernel = |choice: &Option<Choice>| choice.as_ref().and_then(|choice| choice.min_kernel.clone());
+    for release in [kernel(&call.includes), kernel(&call.excludes)].into_iter().flatten() {
+        let is_number = |part: &str| part.parse::<u16>().is_ok();
+        if !release.split_once('.').is_some_and(|(one, other)| is_number(one) && is_number(other)) {
+            return Err(ProfileError::MinKernel { place: place.into(), release });
+        }
+    }
     if let Some(release) = kernel(&call.includes) {
         notes.push(format!("{place} is for kernels from {release} on, and taken in for all"));
     }
     if let Some(release) = kernel(&call.excludes) {
         notes.push(format!("{place} is for kernels before {release}, and left out for all"));
-        return false;
+        return Ok(false);
     }
     let arches = list(&call.includes, |choice| &choice.arches);
-    list(&call.includes, |choice| &choice.caps).iter().all(has)
+    Ok(list(&call.includes, |choice| &choice.caps).iter().all(has)
         && !list(&call.excludes, |choice| &choice.caps).iter().any(has)
         && (arches.is_empty() || arches.iter().any(native))
-        && !list(&call.excludes, |choice| &choice.arches).iter().any(native)
+        && !list(&call.excludes, |choice| &choice.arches).iter().any(native))
+}
+
+/// Whether a name has this prefix and one of these ends.
+fn is_one_of(name: &str, prefix: &str, ends: &[&str]) -> bool {
+    name.strip_prefix(prefix).is_some_and(|end| ends.contains(&end))
 }

@@ -168,10 +168,38 @@ fn what_is_no_profile_is_refused_with_the_place() {
                 .into(),
             "`architectures` and `archMap`",
         ),
+        (
+            r#"{ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_X64"] }"#
+                .into(),
+            "`SCMP_ARCH_X64` is no architecture",
+        ),
+        (
+            r#"{ "defaultAction": "SCMP_ACT_ERRNO", "flags": ["SECCOMP_FILTER_FLAG_LOG", "TSYNC"] }"#.into(),
+            "`TSYNC` is no flag",
+        ),
+        (
+            r#"{ "defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 65536 }"#.into(),
+            "data 65536 is beyond the largest, 65535",
+        ),
+        (rule(r#""action": "SCMP_ACT_ALLOW", "name": "write""#), "`name` and `names`"),
+        (
+            rule(r#""action": "SCMP_ACT_ALLOW", "includes": { "minKernel": "4" }"#),
+            "minKernel `4` is no release",
+        ),
+        (
+            rule(r#""action": "SCMP_ACT_ALLOW", "excludes": { "minKernel": "4.x" }"#),
+            "minKernel `4.x` is no release",
+        ),
     ] {
         let error = read(&text).unwrap_err().to_string();
         assert!(error.contains(says), "no `{says}` in `{error}`");
     }
+}
+
+#[test]
+fn a_tracer_can_be_told_more_than_there_are_errnos() {
+    let text = r#"{ "defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 65535 }"#;
+    assert_eq!(read(text).unwrap().policy.default, Action::Trace(65535));
 }
 
 #[test]

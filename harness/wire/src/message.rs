@@ -7,7 +7,7 @@ use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning or its encoding.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

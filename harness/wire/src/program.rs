@@ -76,6 +76,15 @@ pub struct Trace {
     pub filter: Option<Filter>,
 }
 
+/// How many calls a program made that are not kept one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Those for which the filter gives anything but ALLOW.
+    pub denied: u64,
+    /// The others.
+    pub allowed: u64,
+}
+
 /// What was seen of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traced {
@@ -88,8 +97,8 @@ pub struct Traced {
     /// The calls of all tasks from the execve(2) of the program on, in the order in which they were begun.
     /// At most [`MAX_CALLS`], of which half are for those that the filter does not let through.
     pub calls: Vec<Made>,
-    /// How many calls were made besides, which neither [`MAX_EXAMPLES`] nor [`MAX_CALLS`] left room for.
-    pub left_out: u64,
+    /// The calls besides, which neither [`MAX_EXAMPLES`] nor [`MAX_CALLS`] left room for.
+    pub left_out: LeftOut,
     /// What it wrote to its standard output, at most [`MAX_OUTPUT`].
     pub stdout: Vec<u8>,
     /// What it wrote to its standard error, at most [`MAX_OUTPUT`].
@@ -234,7 +243,7 @@ mod tests {
             attached: i64::MIN,
             end: Some(End::Signaled { signal: i32::MIN, core: true }),
             calls: vec![made; MAX_CALLS],
-            left_out: u64::MAX,
+            left_out: LeftOut { denied: u64::MAX, allowed: u64::MAX },
             stdout: vec![0; MAX_OUTPUT],
             stderr: vec![0; MAX_OUTPUT],
             cut: true,

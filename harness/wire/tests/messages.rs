@@ -7,7 +7,7 @@ use atlas_model::policy::Policy;
 use atlas_model::sweep::{Answer, Calls, Sweep, Swept};
 use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
 use atlas_model::{Abi, Filter, Observation};
-use atlas_wire::program;
+use atlas_wire::program::{self, LeftOut};
 use atlas_wire::{
     Came, Fact, Hello, Item, Made, Outcome, Part, Request, Response, Trace, Traced, decode, encode,
 };
@@ -174,13 +174,19 @@ fn traced() -> impl Strategy<Value = Traced> {
         |(abi, (nr, args, ip, count, task), came, path)| Made { abi, nr, args, ip, came, count, path, task },
     );
     let bytes = any::<(Vec<u8>, Vec<u8>, bool)>();
-    let numbers = any::<(i64, u64, u32, u64, Option<u64>)>();
+    let numbers = any::<(i64, [u64; 2], u32, u64, Option<u64>)>();
     (numbers, of(end()), vec(made, 0..5), bytes, vec(text(), 0..3)).prop_map(
-        |((attached, left_out, tasks, micros, starved), end, calls, (stdout, stderr, cut), missed)| Traced {
+        |(
+            (attached, [denied, allowed], tasks, micros, starved),
+            end,
+            calls,
+            (stdout, stderr, cut),
+            missed,
+        )| Traced {
             attached,
             end,
             calls,
-            left_out,
+            left_out: LeftOut { denied, allowed },
             stdout,
             stderr,
             cut,

@@ -108,6 +108,8 @@ pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> Stri
     text.push_str(&swept::elsewhere(&maps));
     text.push_str(&lacks(legs));
     text.push_str(&program(legs));
+    let on_paper = legs.iter().flat_map(seen).flat_map(|(_, seen)| seen.map.on_paper());
+    text.push_str(&swept::on_paper(on_paper.collect()));
     text + &paper::worth_knowing(subject, map) + "\n" + &verdict(legs) + "\n"
 }
 
@@ -210,12 +212,6 @@ fn program(legs: &[Leg]) -> String {
             ));
         }
     }
-    let left_out: u64 = ran.iter().map(|(_, ran)| ran.traced.left_out).max().unwrap_or(0);
-    if left_out > 0 {
-        text.push_str(&format!(
-            "  of calls that came out alike {left_out} more were made, and are not kept one by one\n"
-        ));
-    }
     if ran.iter().any(|(_, ran)| ran.own_filter) {
         text.push_str(
             "  the program attached a filter of its own: what it calls from then on is not judged\n",
@@ -303,6 +299,12 @@ fn denied(ran: &[(&Leg, &Ran)]) -> String {
             text.push_str(&wrapped("      on ", &swept::kernels(&on)));
         }
     }
+    let more = ran.iter().map(|(_, ran)| ran.traced.left_out.denied).max().unwrap_or(0);
+    if more > 0 {
+        text.push_str(&format!(
+            "  {more} more that came out like some of these, and are not kept one by one\n"
+        ));
+    }
     text
 }
 
@@ -348,10 +350,15 @@ fn verdict(legs: &[Leg]) -> String {
     }
     let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
     let all = legs.len();
-    let (differ, unwell) = (count(&|leg| !leg.agrees()), count(&|leg| !leg.program_is_well()));
+    let unasked = |leg: &Leg| leg.sweeps().any(|sweep| sweep.outcome.is_err());
+    let differ = count(&|leg| !leg.agrees() && seen(leg).any(|(_, seen)| !seen.differences.is_empty()));
+    let (unasked, unwell) = (count(&unasked), count(&|leg| !leg.program_is_well()));
     let mut said = Vec::new();
     if differ > 0 {
         said.push(format!("{differ} of {all} runs were not as the model says"));
+    }
+    if unasked > 0 {
+        said.push(format!("{unasked} of {all} runs could not be asked to the end"));
     }
     if unwell > 0 {
         said.push(format!("in {unwell} of {all} runs the program did not end as it is to"));

@@ -14,7 +14,7 @@ use crate::bench::{against, document, page, table, user};
 use crate::cli::out::{say, sayln};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
-use files::{read, stored, write};
+use files::{read, stored, writable, write};
 use select::{select, wants_mitigations};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -116,9 +116,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let advice = args.weights.as_deref().map(|file| advise::advise(file, &sources)).transpose()?;
     let old = args.against.as_deref().map(stored).transpose()?;
     let document = args.document.as_deref().map(read).transpose()?;
-    // Outputs are opened before the work starts, so that a bad path fails at once.
+    // Outputs are opened before the work starts, so that a bad path fails at once; what is there stays until then.
     let outputs = [&args.json, &args.spreads, &args.html].into_iter().flatten();
-    outputs.filter(|path| *path != Path::new("-")).try_for_each(|path| write(path, ""))?;
+    outputs.filter(|path| *path != Path::new("-")).try_for_each(|path| writable(path))?;
     let stop = interrupt::watch()?;
     let bench = if args.from.is_empty() {
         atlas_vm::version()?;
@@ -138,6 +138,9 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         files::together(&args.from)?
     };
+    if stop.load(SeqCst) {
+        return Ok(interrupted(bench, args));
+    }
     if let Some(path) = &args.json {
         write(path, &bench.exact().to_json()?)?;
     }
@@ -159,10 +162,21 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         anstream::eprint!("{advice}");
     }
     let got_worse = old.is_some_and(|old| say_worse(&old, &bench, args.fail_over));
-    if stop.load(SeqCst) {
-        return Ok(ExitCode::from(ENVIRONMENT));
-    }
     Ok(if is_whole(&bench) && !got_worse { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
+}
+
+/// Shows what was measured to the end when the run was ended. Files are not written: half a measurement
+/// shall not take the place of a whole one.
+fn interrupted(mut bench: Bench, args: &Args) -> ExitCode {
+    let all = bench.kernels.len();
+    bench.kernels.retain(|kernel| kernel.problem.is_none());
+    if !bench.kernels.is_empty() {
+        say!("{}", table::table(&bench));
+    }
+    let outputs = [&args.json, &args.spreads, &args.html, &args.document];
+    let left = if outputs.iter().any(|path| path.is_some()) { "; files are left as they were" } else { "" };
+    eprintln!("interrupted: {} of {all} kernels were measured{left}", bench.kernels.len());
+    ExitCode::from(ENVIRONMENT)
 }
 
 /// What is measured: what is selected, and the user's own filters with what shows that they are measured
@@ -236,6 +250,8 @@ fn with_progress(plan: &Plan, stop: &std::sync::atomic::AtomicBool, quiet: bool)
             bar.inc(1);
             bar.set_message(format!("{kernel} {} {name}", jit.name()));
         }
+        // What was under way at Ctrl-C was ended by it.
+        Step::Done(_, Some(_)) if stop.load(SeqCst) => {}
         Step::Done(kernel, problem) => {
             let how = problem.unwrap_or("measured");
             say(format!("{kernel}: {how} after {:.1} s", began.elapsed().as_secs_f64()));

@@ -87,13 +87,15 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let needs = needs(&subject.filter, &chosen.calls);
     let order = Order { filter: subject.filter.clone(), chosen, needs, program, jit: args.place.jit, limit };
     let tell = |line: &str| {
-        if !args.quiet {
+        // What is lost on Ctrl-C was ended by it.
+        if !args.quiet && !stop.load(SeqCst) {
             eprintln!("{line}");
         }
     };
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
     if args.json {
-        let json = json::of(&subject, &map, &order, &legs, &faithful);
+        let mut json = json::of(&subject, &map, &order, &legs, &faithful);
+        json["complete"] = (!stop.load(SeqCst)).into();
         sayln!("{}", serde_json::to_string_pretty(&json)?);
     } else {
         say!("{}", text::render(&subject, &map, &order, &legs));

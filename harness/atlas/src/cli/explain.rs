@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     example: Option<Example>,
     /// Calls to explain [default: the whole filter]
-    #[arg(long = "call", short, value_name = "[ABI:]NAME[(A,B,…)]")]
+    #[arg(long = "call", short, allow_hyphen_values = true, value_name = "[ABI:]NAME[(A,B,…)]")]
     calls: Vec<Asked>,
     /// Who makes the filter of a policy
     #[arg(long, value_enum, default_value_t)]

@@ -87,6 +87,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let properties = properties(&args.property)?;
+    if args.out.exists() && !args.out.is_dir() {
+        return Err(format!("--out {}: it is there and no directory", args.out.display()).into());
+    }
     atlas_vm::version()?;
     let store = Store::open()?;
     let kernels = kernels(&store, &args.kernel)?;
@@ -252,7 +255,11 @@ impl Summary {
             .and_then(|()| finding.case_file().write(&path).map_err(Failure::from));
         match kept {
             Ok(()) => self.line(&format!("{}kept as {}\n", finding.text, path.display())),
-            Err(failure) => self.failure = Some(failure),
+            Err(failure) => {
+                // What was found is not lost with its file.
+                eprintln!("{}", finding.text);
+                self.failure = Some(failure);
+            }
         }
         self.found.push(finding.clone());
     }

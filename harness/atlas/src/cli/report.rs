@@ -6,7 +6,6 @@ use crate::merge::{Leg, merge};
 use crate::report::{Format, Renderer as _, TerminalTimeline, render};
 use crate::results::Report;
 use crate::store;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -69,6 +68,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         (&args.junit, Format::Junit),
         (&args.ktap, Format::Ktap),
     ];
+    if outputs.iter().filter(|(path, _)| path.as_deref() == Some(Path::new("-"))).count() > 1 {
+        return Err("standard output takes one report: give the others files".into());
+    }
     let mut wanted =
         outputs.into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format))).peekable();
     if args.timeline {
@@ -94,7 +96,7 @@ fn merged(paths: &[PathBuf]) -> Result<Report, Failure> {
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     if path == Path::new("-") {
-        std::io::stdout().write_all(text.as_bytes())?;
+        say!("{text}");
         return Ok(());
     }
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())

@@ -1,6 +1,7 @@
 //! `atlas run`.
 
 use super::place::{AccelChoice, accelerator, default_jobs, guests, kernels};
+use super::resume::Earlier;
 use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::cli::out::{say, sayln};
@@ -9,12 +10,10 @@ use crate::fold::Fold;
 use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
 use crate::report::{Format, render};
-use crate::results::Verdict;
 use crate::shard::Shard;
-use crate::store::{self, Writer};
+use crate::store::Writer;
 use atlas_vm::BootOptions;
 use atlas_vm::kernels::Store;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -57,7 +56,7 @@ pub(super) struct Args {
     /// Directory that keeps the results
     #[arg(long, value_name = "DIR", default_value = super::report::RESULTS)]
     out: PathBuf,
-    /// Go on with the run whose results are in the directory
+    /// Go on with the run whose results are in the directory: its cases on its kernels
     #[arg(long)]
     resume: bool,
     /// What runs the guests
@@ -101,7 +100,12 @@ Examples:
                                                    fail for what was not so before";
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let cases = if args.experiment.is_empty() {
+    let earlier = args.resume.then(|| Earlier::read(&args.out, args.repeat)).transpose()?;
+    let selects =
+        !(args.case.is_empty() && args.experiment.is_empty()) || args.faults || args.shard.is_some();
+    let cases = if let Some(earlier) = earlier.as_ref().filter(|_| !selects) {
+        earlier.cases()?
+    } else if args.experiment.is_empty() {
         select(&args.case, args.faults)?
     } else {
         let files: Result<Vec<_>, _> = args.experiment.iter().map(|path| CaseFile::read(path)).collect();
@@ -111,6 +115,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         Some(shard) => shard.take(cases)?,
         None => cases,
     };
+    if let Some(earlier) = &earlier {
+        earlier.same_cases(&cases)?;
+    }
     if args.list {
         for case in &cases {
             sayln!("{:44} {}", case.name, case.about);
@@ -120,9 +127,17 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let judge = args.exit.judge()?;
     atlas_vm::version()?;
     let store = Store::open()?;
-    let kernels = kernels(&store, &args.kernel)?;
+    let wanted = match &earlier {
+        Some(earlier) if args.kernel.is_empty() => earlier.kernels(),
+        _ => args.kernel,
+    };
+    let kernels = kernels(&store, &wanted)?;
+    if let Some(earlier) = &earlier {
+        earlier.same_kernels(&kernels)?;
+    }
+    let shard = args.shard.or(earlier.as_ref().and_then(|earlier| earlier.shard));
+    let (done, events) = earlier.map(|earlier| (earlier.done, earlier.events)).unwrap_or_default();
     // Outputs are opened before the work starts, so that a bad path fails at once.
-    let (done, earlier) = if args.resume { earlier(&args.out, args.repeat)? } else { Default::default() };
     let mut writer = Writer::create(&args.out, args.resume)?;
     if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
         std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -137,7 +152,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let plan = Plan {
         kernels,
         cases,
-        shard: args.shard,
+        shard,
         jit: args.jit,
         guests: guests(&store, args.cold, options)?,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
@@ -146,7 +161,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         done,
     };
     let mut fold = Fold::default();
-    earlier.iter().for_each(|event| fold.take(event));
+    events.iter().for_each(|event| fold.take(event));
     let mut progress = Progress::new(args.quiet, args.repeat);
     crate::run::run(&plan, &stop, &mut |event: &Event| {
         writer.take(event);
@@ -168,35 +183,4 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     kept?;
     Ok(status)
-}
-
-type Done = BTreeSet<(String, String, String, crate::results::Jit)>;
-
-/// What an interrupted run has left: the questions it has answered, and its events. Questions at
-/// which a guest was lost or that were not run are asked again.
-///
-/// Its cases must have been asked as often as is wanted now: one report says one thing of all of them.
-fn earlier(directory: &Path, repeat: u32) -> Result<(Done, Vec<Event>), Failure> {
-    let mut events = Vec::new();
-    store::replay(directory, &mut |event: &Event| events.push(event.clone()))?;
-    let wanted = |event: &Event| match event {
-        Event::CaseFinished(result) => Some(result.repetitions.map_or(1, |counts| counts.wanted)),
-        _ => None,
-    };
-    if let Some(asked) = events.iter().filter_map(wanted).find(|&asked| asked != repeat) {
-        let directory = directory.display();
-        return Err(format!(
-            "the run in {directory} was to ask each case {asked} times, and this one {repeat}: go on with \
-             --repeat {asked}, or give this one a directory of its own with --out"
-        )
-        .into());
-    }
-    let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
-    let done = events.iter().filter_map(|event| match event {
-        Event::CaseFinished(result) if settled(result.verdict) => {
-            Some((result.kernel.clone(), result.case.clone(), result.abi.clone(), result.jit))
-        }
-        _ => None,
-    });
-    Ok((done.collect(), events))
 }

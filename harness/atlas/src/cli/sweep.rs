@@ -86,13 +86,16 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         limit: Duration::from_secs(args.limit.into()),
     };
     let tell = |line: &str| {
-        if !args.quiet {
+        // What is lost on Ctrl-C was ended by it.
+        if !args.quiet && !stop.load(SeqCst) {
             eprintln!("{line}");
         }
     };
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
     if args.json {
-        sayln!("{}", serde_json::to_string_pretty(&text::to_json(&legs))?);
+        let mut json = text::to_json(&legs);
+        json["complete"] = (!stop.load(SeqCst)).into();
+        sayln!("{}", serde_json::to_string_pretty(&json)?);
     } else {
         say!("{}", text::render(&legs));
     }

@@ -30,7 +30,7 @@ pub enum NotACall {
         name: String,
     },
     /// A number of another ABI.
-    #[error("{number:#x} is no number of {abi}: those of x32 are 0x40000000 and up")]
+    #[error("{number:#x} is no number of {abi}: those of x32 are 0x40000000 and up{}", of_x32(*abi, *number))]
     Number {
         /// The ABI.
         abi: Abi,
@@ -57,6 +57,11 @@ fn also(name: &str) -> String {
     } else {
         format!("; {} has: write {}:{name}", abis.join(" and "), abis[0])
     }
+}
+
+/// How it is written where it is x32's.
+fn of_x32(abi: Abi, number: u32) -> String {
+    if abi == Abi::X86_64 { format!("; write x32:{number:#x}") } else { String::new() }
 }
 
 /// A number in decimal, or in hexadecimal with 0x, without a sign.
@@ -104,6 +109,8 @@ impl FromStr for Asked {
         };
         let nr = match parse_number(name).map(u32::try_from) {
             Some(Ok(nr)) => nr,
+            // As people write the number that a tracer skips a call by.
+            _ if name == "-1" => u32::MAX,
             _ => syscalls::number(abi, name).ok_or_else(|| NotACall::Name { abi, name: name.into() })?,
         };
         if Abi::of(abi.audit_arch(), nr) != Some(abi) {
@@ -145,6 +152,8 @@ mod tests {
         assert_eq!("i386:0x40000005".parse(), asked(Abi::I386, 0x4000_0005, None));
         assert_eq!("1023()".parse(), asked(Abi::X86_64, 1023, Some([0; 6])));
         assert_eq!("0xffffffff".parse(), asked(Abi::X86_64, u32::MAX, None));
+        assert_eq!("-1".parse(), asked(Abi::X86_64, u32::MAX, None));
+        assert_eq!("X86_64:read".parse(), asked(Abi::X86_64, 0, None));
         assert_eq!("openat(-100)".parse(), asked(Abi::X86_64, 257, Some([u64::MAX - 99, 0, 0, 0, 0, 0])));
         assert_eq!("write(1, 0x10)".parse(), asked(Abi::X86_64, 1, Some([1, 16, 0, 0, 0, 0])));
     }
@@ -157,7 +166,7 @@ mod tests {
         assert_eq!(said("x32:1"), "0x1 is no number of x32: those of x32 are 0x40000000 and up");
         assert_eq!(
             said("0x40000001"),
-            "0x40000001 is no number of x86-64: those of x32 are 0x40000000 and up"
+            "0x40000001 is no number of x86-64: those of x32 are 0x40000000 and up; write x32:0x40000001"
         );
         assert_eq!(said("read(1"), "`read(1` has an opening parenthesis and does not end with a closing one");
         assert_eq!(said("read(0x+5)"), "`0x+5` is no argument: decimal, or hexadecimal with 0x");

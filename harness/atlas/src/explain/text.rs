@@ -2,7 +2,7 @@
 
 use super::call::Asked;
 use super::{Explained, Map, Subject, remarks};
-use crate::numbers::{call_text, paragraph, ranges, words, wrapped};
+use crate::numbers::{call_text, few, paragraph, ranges, words, wrapped};
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::bpf::op::{self, Kind};
 use atlas_model::bpf::{self, Way};
@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// How many ways of a call are told.
 const MOST_TOLD: usize = 40;
+/// How many calls are named that are decided alike.
+const NAMES: usize = 24;
 /// Comparisons that lead to the next instruction are left out where there are more in a row.
 const IN_A_ROW: usize = 6;
 
@@ -204,7 +206,7 @@ fn by_arguments(subject: &Subject, map: &Map) -> String {
         text.push_str("\narguments decide\n");
     }
     for (said, names) in told {
-        text.push_str(&wrapped("  ", &[names.join(", ")]));
+        text.push_str(&paragraph("  ", &few(&names, NAMES)));
         text.push_str(&said.lines().map(|line| format!("  {line}\n")).collect::<String>());
     }
     text

@@ -8,7 +8,7 @@ pub use failures::Failure;
 use super::mark::Mark;
 use super::matrix::{FeatureRow, Matrix, Row, mark_of};
 use super::wording::span;
-use crate::results::{ProbeKind, Report, Timeline};
+use crate::results::{ProbeKind, ProbeResult, Report, Timeline};
 
 /// A report in short.
 ///
@@ -206,7 +206,7 @@ pub fn summary(report: &Report) -> Summary {
         cases: matrix.rows.iter().map(|row| row.cells[kernel].mark()).collect(),
     });
     let recorded = matrix.rows.iter().flat_map(|row| &row.cells).flat_map(|cell| &cell.results);
-    let probed = features.iter().flat_map(|row| &row.answers).flatten();
+    let probed = features.iter().flat_map(|row| answered(&features, row)).map(|(_, probe)| probe);
     let as_mainline = probed.clone().filter(|probe| probe.timeline == Timeline::AsMainline).count();
     let shard = report.shard.map(|shard| format!("; shard {shard}")).unwrap_or_default();
     Summary {
@@ -222,6 +222,18 @@ pub fn summary(report: &Report) -> Summary {
         as_mainline: (as_mainline, probed.count()),
         strays: matrix.strays,
     }
+}
+
+/// A row's answers, by the kernels' places. Those of kernels that answered no probe are left out: that they
+/// did not boot is told once, and not for each feature.
+fn answered<'a>(
+    features: &'a [FeatureRow<'a>],
+    row: &'a FeatureRow<'a>,
+) -> impl Iterator<Item = (usize, &'a ProbeResult)> + Clone {
+    let told =
+        |kernel: usize| features.iter().any(|row| row.answers[kernel].is_some_and(|it| it.present.is_some()));
+    let answers = row.answers.iter().enumerate();
+    answers.filter_map(move |(kernel, answer)| Some((kernel, (*answer)?)).filter(|_| told(kernel)))
 }
 
 fn retired(features: &[FeatureRow<'_>]) -> Retired {
@@ -295,9 +307,8 @@ fn timeline(matrix: &Matrix<'_>, features: &[FeatureRow<'_>]) -> Vec<TimelineNot
     let mut notes = Vec::new();
     for row in features {
         for timeline in [Timeline::Missing, Timeline::Backported, Timeline::Unknown] {
-            let answers = row.answers.iter().enumerate();
-            let on: Vec<usize> = answers
-                .filter(|(_, answer)| answer.is_some_and(|probe| probe.timeline == timeline))
+            let on: Vec<usize> = answered(features, row)
+                .filter(|(_, probe)| probe.timeline == timeline)
                 .map(|(kernel, _)| kernel)
                 .collect();
             if !on.is_empty() {

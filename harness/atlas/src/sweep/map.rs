@@ -4,15 +4,18 @@ use atlas_model::abi::syscalls;
 use atlas_model::action::errno;
 use atlas_model::expect::Expected;
 use atlas_model::sweep::Answer;
-use atlas_model::{Abi, Call};
+use atlas_model::{Abi, Action, Call};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// An answer as a person sees it, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shown {
-    /// The filter lets it through: by ALLOW, LOG, TRACE or USER_NOTIF.
+    /// The filter lets it through, by ALLOW.
     Through,
+    /// The filter gives this word, whose action is weaker than the marker's ERRNO and not ALLOW: LOG, TRACE,
+    /// USER_NOTIF, or one that no kernel knows. The marker's answer was seen; the word is the model's.
+    Weaker(u32),
     /// It came back with this value.
     Value(i64),
     /// It is trapped, with this data.
@@ -51,6 +54,7 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Through => f.write_str("let through"),
+            Self::Weaker(word) => write!(f, "{}, on paper", Action::from_word(*word)),
             Self::Value(value @ ..=0) => match errno::name(-value) {
                 Some(name) => write!(f, "ERRNO({} {name})", -value),
                 None => write!(f, "ERRNO({})", -value),
@@ -88,12 +92,28 @@ pub struct Unlike {
 }
 
 impl Map {
-    /// The map of a sweep.
+    /// The map of a sweep. `words` is what the filter alone gives for each call, on paper: where the marker
+    /// decided it says by which of the actions that are weaker the filter let the call through.
     #[must_use]
-    pub fn of(calls: &[Call], answers: &[Answer], marker: u16) -> Self {
+    pub fn of(calls: &[Call], answers: &[Answer], words: &[u32], marker: u16) -> Self {
         let key = |call: &Call| (call.abi, call.nr as u32);
-        let shown = |answer| Shown::of(answer, marker);
-        Self { shown: calls.iter().zip(answers).map(|(call, answer)| (key(call), shown(answer))).collect() }
+        let shown = |answer: &Answer, word: u32| match Shown::of(answer, marker) {
+            Shown::Through if Action::from_word(word) != Action::Allow => Shown::Weaker(word),
+            shown => shown,
+        };
+        let all = calls.iter().zip(answers).zip(words);
+        Self { shown: all.map(|((call, answer), &word)| (key(call), shown(answer, word))).collect() }
+    }
+
+    /// The actions that are in it on paper only, the weakest last.
+    #[must_use]
+    pub fn on_paper(&self) -> Vec<Action> {
+        let words = self.shown.values().filter_map(|shown| match shown {
+            Shown::Weaker(word) => Some(*word),
+            _ => None,
+        });
+        let words: BTreeSet<u32> = words.collect();
+        words.into_iter().map(Action::from_word).collect()
     }
 
     /// What becomes of one call.
@@ -152,7 +172,7 @@ mod tests {
     fn map(answer: impl Fn(&Call) -> Answer) -> Map {
         let calls = sweep::calls([0; 6]);
         let answers: Vec<Answer> = calls.iter().map(answer).collect();
-        Map::of(&calls, &answers, 4000)
+        Map::of(&calls, &answers, &vec![Action::Allow.word(); calls.len()], 4000)
     }
 
     #[test]
@@ -173,6 +193,20 @@ mod tests {
             ranges(&rows[0].numbers),
             [(0, 9), (256, 265), (512, 521), (768, 777), (0x8000_0000, 0x8000_0000)]
         );
+    }
+
+    #[test]
+    fn what_the_marker_wins_over_is_told_by_its_word() {
+        let calls: Vec<Call> = sweep::calls([0; 6]).into_iter().take(4).collect();
+        let [marked, denied] = [Answer::Value(-4000), Answer::Value(-1)];
+        let answers = [marked.clone(), marked.clone(), marked, denied];
+        let words = [0x7fff_0000, 0x7fc0_0007, 0x4000_0000, 0x0005_0001];
+        let map = Map::of(&calls, &answers, &words, 4000);
+        let shown: Vec<String> = map.rows(Abi::X86_64).iter().map(|row| row.shown.to_string()).collect();
+        let wanted =
+            ["let through", "unknown action 0x40000000, on paper", "USER_NOTIF, on paper", "ERRNO(1 EPERM)"];
+        assert_eq!(shown, wanted);
+        assert_eq!(map.on_paper(), [Action::Unknown(0x4000_0000), Action::UserNotif]);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use super::map::{Map, Row, Shown};
 use super::{Leg, Seen};
-use crate::numbers::{call_text, ranges, words, wrapped};
+use crate::numbers::{call_text, paragraph, ranges, words, wrapped};
+use crate::report::wording::list;
 use crate::results::Jit;
 use atlas_model::abi::syscalls;
-use atlas_model::{Abi, Call};
+use atlas_model::{Abi, Action, Call};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// How many differences are told one by one.
 const MOST_TOLD: usize = 40;
@@ -130,22 +132,48 @@ pub fn map(map: &Map) -> String {
     ] {
         text.push_str(&format!("\n{abi}, {entry}\n"));
         let rows = map.rows(abi);
+        let width = rows.iter().map(|row| row.shown.to_string().len()).max().unwrap_or(0).max(20);
         let common = commonest(&rows);
         let (most, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| Some(row.shown) == common);
         for row in others {
-            text.push_str(&wrapped(&head(row), &words(abi, &row.numbers)));
+            text.push_str(&wrapped(&head(row, width), &words(abi, &row.numbers)));
         }
         for row in most {
             let what = if rows.len() == 1 { "every number" } else { "every other number" };
-            text.push_str(&format!("{}{what}\n", head(row)));
+            text.push_str(&format!("{}{what}\n", head(row, width)));
         }
     }
     text.push_str(&unlike(map));
-    text
+    text + &on_paper(map.on_paper())
 }
 
-fn head(row: &Row) -> String {
-    format!("  {:20} {:4}  ", row.shown.to_string(), row.numbers.len())
+/// What no kernel was asked of a filter, and where it is shown; nothing where there is none.
+#[must_use]
+pub fn on_paper(actions: Vec<Action>) -> String {
+    // One word for all that TRACE may carry.
+    let kinds: BTreeSet<String> = actions
+        .into_iter()
+        .map(|action| match action {
+            Action::Trace(_) => "TRACE".into(),
+            Action::Unknown(_) => "unknown actions".into(),
+            other => other.to_string(),
+        })
+        .collect();
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let kinds: Vec<String> = kinds.into_iter().collect();
+    let said = format!(
+        "on paper: no call runs in a sweep, for a filter below this one answers each with an errno, and that wins \
+         over {}. That the kernel let these calls come to it was seen, what it does with them was not: `atlas run` \
+         shows that",
+        list(&kinds)
+    );
+    format!("\n{}", paragraph("", &said))
+}
+
+fn head(row: &Row, width: usize) -> String {
+    format!("  {:width$} {:4}  ", row.shown.to_string(), row.numbers.len())
 }
 
 /// The names that ABIs differ on. Those for which each ABI has its commonest answer are only counted.
@@ -267,7 +295,7 @@ mod tests {
             answers[*index] = answer.clone();
         }
         let seen = Seen {
-            map: Map::of(&twin.calls, &answers, twin.sweep.marker),
+            map: Map::of(&twin.calls, &answers, &twin.words, twin.sweep.marker),
             differences: twin.differences(&answers),
             marker: twin.sweep.marker,
             suspended: true,

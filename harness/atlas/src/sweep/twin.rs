@@ -18,6 +18,8 @@ pub struct Twin {
     pub calls: Vec<Call>,
     /// What must be seen, in the same order.
     pub foreseen: Vec<Foreseen>,
+    /// What the filter gives without a marker below it, in the same order.
+    pub words: Vec<u32>,
 }
 
 /// Why there is no twin.
@@ -56,8 +58,9 @@ impl Twin {
     pub fn of(filter: &Filter, which: &Calls, suspend: bool, traits: &Traits) -> Result<Self, NoTwin> {
         let calls = which.list();
         let alone = |call: &Call| bpf::run(filter, &call.data(), &dialect(traits)).word;
-        let words: std::collections::BTreeSet<u32> = calls.iter().map(alone).collect();
-        let free = |marker: &u16| !words.contains(&Action::Errno(*marker).word());
+        let words: Vec<u32> = calls.iter().map(alone).collect();
+        let given: std::collections::BTreeSet<u32> = words.iter().copied().collect();
+        let free = |marker: &u16| !given.contains(&Action::Errno(*marker).word());
         let marker = MARKERS.rev().find(free).ok_or(NoTwin::NoMarker)?;
         let foreseen = behind(&[sweep::marker(marker), filter.clone()], &calls, traits)
             .map_err(|errno| NoTwin::Refused(-errno))?;
@@ -65,6 +68,7 @@ impl Twin {
             sweep: Sweep { filter: filter.clone(), marker, calls: which.clone(), suspend },
             calls,
             foreseen,
+            words,
         })
     }
 

@@ -3,7 +3,7 @@
 use atlas_model::bpf::{self, Dialect};
 use atlas_model::observation::Sigsys;
 use atlas_model::{Abi, Action, Call, Filter};
-use atlas_wire::program::{MAX_CALLS, MAX_EXAMPLES};
+use atlas_wire::program::{LeftOut, MAX_CALLS, MAX_EXAMPLES};
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ pub(super) struct Ledger {
     entries: Vec<(u64, Made)>,
     /// The entries of each group.
     groups: BTreeMap<Group, Vec<usize>>,
-    left_out: u64,
+    left_out: LeftOut,
 }
 
 /// ABI, number, what it came to, and the deciding instruction.
@@ -113,7 +113,7 @@ impl Ledger {
             let path = path.clone();
             self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, path, task }));
         } else {
-            self.left_out += 1;
+            *(if allowed { &mut self.left_out.allowed } else { &mut self.left_out.denied }) += 1;
             if group.is_empty() {
                 // A program may ask for as many numbers as there are; each would leave a group behind.
                 self.groups.remove(&key);
@@ -122,7 +122,7 @@ impl Ledger {
     }
 
     /// The entries in the order in which their first calls were begun, and how many calls have none.
-    pub(super) fn close(mut self) -> (Vec<Made>, u64) {
+    pub(super) fn close(mut self) -> (Vec<Made>, LeftOut) {
         self.entries.sort_by_key(|&(at, _)| at);
         (self.entries.into_iter().map(|(_, made)| made).collect(), self.left_out)
     }
@@ -155,7 +155,7 @@ mod tests {
             ledger.note(&begun(at, 1, 7), Came::Back(value));
         }
         let (calls, left_out) = ledger.close();
-        assert_eq!((calls.len(), left_out), (1, 0));
+        assert_eq!((calls.len(), left_out), (1, LeftOut::default()));
         assert_eq!((calls[0].count, &calls[0].came, calls[0].ip), (4, &Came::Back(5), 0));
     }
 
@@ -187,9 +187,9 @@ mod tests {
         ledger.note(&begun(100, 1, most - 1), Came::Back(0));
         ledger.note(&begun(101, 1, most), Came::Back(-1));
         let (calls, left_out) = ledger.close();
-        assert_eq!((calls.len(), left_out), (MAX_EXAMPLES + 1, 3));
+        assert_eq!((calls.len(), left_out), (MAX_EXAMPLES + 1, LeftOut { denied: 0, allowed: 3 }));
         assert_eq!(calls[MAX_EXAMPLES - 1].count, 2);
-        assert_eq!(calls.iter().map(|made| made.count).sum::<u64>() + left_out, most + 5);
+        assert_eq!(calls.iter().map(|made| made.count).sum::<u64>() + left_out.allowed, most + 5);
     }
 
     #[test]
@@ -200,7 +200,8 @@ mod tests {
         }
         assert_eq!(ledger.groups.len(), MAX_ALLOWED);
         let (calls, left_out) = ledger.close();
-        assert_eq!((calls.len(), left_out as usize), (MAX_ALLOWED, MAX_CALLS - MAX_ALLOWED + 5));
+        let allowed = (MAX_CALLS - MAX_ALLOWED + 5) as u64;
+        assert_eq!((calls.len(), left_out), (MAX_ALLOWED, LeftOut { denied: 0, allowed }));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::stops::{self, Stop};
 use crate::{ptrace, sys};
 use atlas_model::observation::{End, Sigsys};
 use atlas_model::{Call, Filter};
+use atlas_wire::program::LeftOut;
 use atlas_wire::{Came, Made};
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub(super) struct Tracer {
 pub(super) struct Seen {
     pub(super) end: Option<End>,
     pub(super) calls: Vec<Made>,
-    pub(super) left_out: u64,
+    pub(super) left_out: LeftOut,
     pub(super) missed: Vec<String>,
     pub(super) tasks: u32,
 }

@@ -1,0 +1,115 @@
+//! Going on with a run that was interrupted.
+
+use super::Failure;
+use crate::event::{Event, KernelInfo};
+use crate::plan::select;
+use crate::results::{Jit, Verdict};
+use crate::shard::Shard;
+use crate::store;
+use atlas_cases::Case;
+use atlas_vm::kernels::Kernel;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Questions that are answered: kernel, case, ABI, JIT setting.
+type Done = BTreeSet<(String, String, String, Jit)>;
+
+/// What an interrupted run has left in its directory.
+pub(super) struct Earlier {
+    /// What it answered. Questions at which a guest was lost or that were not run are asked again.
+    pub(super) done: Done,
+    pub(super) events: Vec<Event>,
+    cases: BTreeSet<String>,
+    kernels: Vec<KernelInfo>,
+    /// The share of the cases that it was.
+    pub(super) shard: Option<Shard>,
+    directory: String,
+}
+
+impl Earlier {
+    /// Reads it. Its cases must have been asked as often as is wanted now: one report says one thing of all.
+    pub(super) fn read(directory: &Path, repeat: u32) -> Result<Self, Failure> {
+        let mut events = Vec::new();
+        store::replay(directory, &mut |event: &Event| events.push(event.clone()))?;
+        let wanted = |event: &Event| match event {
+            Event::CaseFinished(result) => Some(result.repetitions.map_or(1, |counts| counts.wanted)),
+            _ => None,
+        };
+        let directory = directory.display().to_string();
+        if let Some(asked) = events.iter().filter_map(wanted).find(|&asked| asked != repeat) {
+            return Err(format!(
+                "the run in {directory} was to ask each case {asked} times, and this one {repeat}: go on with \
+                 --repeat {asked}, or give this one a directory of its own with --out"
+            )
+            .into());
+        }
+        let started = events.iter().find_map(|event| match event {
+            Event::RunStarted { cases, kernels, shard, .. } => Some((cases.clone(), kernels.clone(), *shard)),
+            _ => None,
+        });
+        let (cases, kernels, shard) = started.ok_or_else(|| {
+            format!("the run in {directory} never began: leave --resume out and it begins anew")
+        })?;
+        let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
+        let done = events.iter().filter_map(|event| match event {
+            Event::CaseFinished(result) if settled(result.verdict) => {
+                Some((result.kernel.clone(), result.case.clone(), result.abi.clone(), result.jit))
+            }
+            _ => None,
+        });
+        let done = done.collect();
+        let cases = cases.into_iter().map(|case| case.name).collect();
+        Ok(Self { done, events, cases, kernels, shard, directory })
+    }
+
+    /// The cases that it was to ask.
+    pub(super) fn cases(&self) -> Result<Vec<&'static Case>, Failure> {
+        let mut all = select(&[], true)?;
+        all.retain(|case| self.cases.contains(case.name));
+        self.same_cases(&all)?;
+        Ok(all)
+    }
+
+    /// Makes sure that these are the cases that it was to ask.
+    pub(super) fn same_cases(&self, cases: &[&Case]) -> Result<(), Failure> {
+        let these: BTreeSet<&str> = cases.iter().map(|case| case.name).collect();
+        let those: BTreeSet<&str> = self.cases.iter().map(String::as_str).collect();
+        let Some(odd) = these.symmetric_difference(&those).next() else { return Ok(()) };
+        let whose = if these.contains(odd) { "this one asks" } else { "it asks" };
+        Err(self
+            .another(&format!("{} cases, this one {}; {whose} {odd}", those.len(), these.len()), "--case"))
+    }
+
+    /// The names of the kernels that it was to ask.
+    pub(super) fn kernels(&self) -> Vec<String> {
+        self.kernels.iter().map(|kernel| kernel.name.clone()).collect()
+    }
+
+    /// Makes sure that these are the kernels that it was to ask, and the same images.
+    pub(super) fn same_kernels(&self, kernels: &[Kernel]) -> Result<(), Failure> {
+        let these: BTreeSet<(&str, &str)> =
+            kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
+        let those: BTreeSet<(&str, &str)> =
+            self.kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
+        let Some((odd, _)) = these.symmetric_difference(&those).next() else { return Ok(()) };
+        let whose =
+            match (these.iter().any(|(name, _)| name == odd), those.iter().any(|(name, _)| name == odd)) {
+                (true, true) => "the images differ of",
+                (true, false) => "this one asks",
+                _ => "it asks",
+            };
+        Err(self.another(
+            &format!("{} kernels, this one {}; {whose} {odd}", those.len(), these.len()),
+            "--kernel",
+        ))
+    }
+
+    fn another(&self, how: &str, option: &str) -> Failure {
+        let directory = &self.directory;
+        format!(
+            "the run in {directory} is another one, of {how}: leave {option} out to go on with it, or give this one a \
+             directory of its own with --out"
+        )
+        .into()
+    }
+}
