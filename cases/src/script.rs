@@ -195,6 +195,12 @@ impl Script {
         ]
     }
 
+    /// The filter that gives this action for a number, whatever the ABI, and allows everything else.
+    #[must_use]
+    pub fn on_number(nr: i32, action: Action) -> Vec<Insn> {
+        vec![bpf::ld(offset::NR), bpf::jeq(nr as u32, 0, 1), bpf::ret(action), bpf::ret(Action::Allow)]
+    }
+
     /// The filter that answers `getppid` of one ABI with a word a program computes: `body` leaves it
     /// in A. Everything else is allowed.
     #[must_use]

@@ -5,8 +5,8 @@ use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
 use crate::themes::{charged, compat, notify, notify_end, notify_fd, proc, ptrace, vsyscall};
 use atlas_model::bpf::{self, Insn, op};
-use atlas_model::experiment::{CLONE_VM, Program, Via};
-use atlas_model::observation::Observation;
+use atlas_model::experiment::{CLONE_VM, Disposition, Program, Via};
+use atlas_model::observation::{End, Observation};
 use atlas_model::traits::Quirk;
 use atlas_model::{Abi, Action, Experiment};
 
@@ -128,6 +128,35 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
                     .done()
             },
             |seen| (value(seen, 1) == Some(0)).then(|| signal(seen, 0).is_none()),
+        ),
+        Quirk::KillCountsZombies => Experiment(
+            || {
+                let script = script().filter(Script::on(NATIVE, "getppid", Action::KillThread)).thread(1);
+                script.call("exit", [7]).task(1).call("getppid", []).done()
+            },
+            |seen| if_attached(seen, signal(seen, 1).is_none()),
+        ),
+        Quirk::NumberAsErrno => Experiment(
+            || {
+                let trapped = Script::on_number(-512, Action::Trap(1));
+                script().filter(trapped).sigsys(Disposition::Record).number(-512_i64 as u64, []).done()
+            },
+            |seen| if_attached(seen, last(seen) == Some(-4)),
+        ),
+        Quirk::KilledKeepMode => {
+            Choreography(proc::observe_killed, |facts| match fact(facts, "by a filter")? {
+                2 => Some(true),
+                3 => Some(false),
+                _ => None,
+            })
+        }
+        Quirk::LeaderGivesStatus => Experiment(
+            || script().thread(1).call("exit", [7]).task(1).call("exit", [3]).done(),
+            |seen| match seen.tasks.get(1)?.end {
+                End::Exited(7) => Some(true),
+                End::Exited(3) => Some(false),
+                _ => None,
+            },
         ),
         Quirk::FilterMitigates => Choreography(charged::observe_mitigated, |facts| {
             (fact(facts, "before")? == 3).then(|| fact(facts, "store bypass") == Some(1))

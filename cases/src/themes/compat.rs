@@ -36,6 +36,27 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("i386", 1), is("native", 1)],
     ),
     staged(
+        "abi::attach_by_i386",
+        "An i386 call attaches a filter by the compat layout of sock_fprog, and the filter judges both ABIs.",
+        &[Feature::ModeFilter, Feature::AbiI386],
+        observe_attach,
+        |traits: &Traits| {
+            // Where the compat layout has its pointer the native one has its padding.
+            let null = if traits.shows(Quirk::NullInsnsFault) { -14 } else { -22 };
+            let call = traits.has(Feature::SeccompSyscall);
+            let behind = |attached: bool| if attached { -7 } else { 1 };
+            vec![
+                is("prctl, native layout", null),
+                is("prctl", 0),
+                is("prctl: getppid by i386", -7),
+                is("prctl: getppid", -7),
+                is("seccomp", if call { 0 } else { -38 }),
+                is("seccomp: getppid by i386", behind(call)),
+                is("seccomp: getppid", behind(call)),
+            ]
+        },
+    ),
+    staged(
         "notify::ioctl_by_i386",
         "A 32-bit supervisor's ioctl reaches the listener; before 5.7 it was ENOTTY.",
         &[Feature::NotifIdValid, Feature::AbiI386],
@@ -63,6 +84,52 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
 ];
+
+/// By an i386 call, from the scratch area, which lies below 4 GiB as its pointers must.
+fn observe_attach(stage: &Stage) {
+    use crate::script::SCRATCH;
+    let word = |at: u64, value: u32| {
+        // SAFETY: the scratch area is mapped, writable and longer than what is put there.
+        unsafe { (at as *mut u32).write(value) }
+    };
+    let filter = Filter(vec![
+        bpf::ld(offset::NR),
+        // getppid of x86-64 and of i386.
+        bpf::jeq(110, 1, 0),
+        bpf::jeq(64, 0, 1),
+        bpf::ret(Action::Errno(7)),
+        bpf::ret(Action::Allow),
+    ]);
+    let (compat, native, insns) = (SCRATCH, SCRATCH + 32, SCRATCH + 64);
+    for (insn, at) in filter.iter().zip((insns..).step_by(8)) {
+        word(at, u32::from(insn.code) | u32::from(insn.jt) << 16 | u32::from(insn.jf) << 24);
+        word(at + 4, insn.k);
+    }
+    for (place, pointer) in [(compat, 4), (native, 8)] {
+        (0..4).for_each(|index| word(place + 4 * index, 0));
+        word(place, filter.len() as u32);
+        word(place + pointer, insns as u32);
+    }
+    let by_i386 = |nr: u64, args: [u64; 3]| {
+        let args = [args[0], args[1], args[2], 0, 0, 0];
+        // SAFETY: the kernel reads the scratch area at most.
+        unsafe { atlas_edge::stub::call(&atlas_model::Call { abi: Abi::I386, nr, args }) }
+    };
+    let _ = sys::no_new_privs();
+    // i386's prctl, seccomp and getppid are 172, 354 and 64. The children's parent is none of them.
+    stage.fact("prctl, native layout", by_i386(172, [22, 2, native]));
+    let one_if_pid = |value: i64| if value > 0 { 1 } else { value };
+    for (nr, args, names) in [
+        (172, [22, 2, compat], ["prctl", "prctl: getppid by i386", "prctl: getppid"]),
+        (354, [1, 0, compat], ["seccomp", "seccomp: getppid by i386", "seccomp: getppid"]),
+    ] {
+        let _ = stage.child(|stage| {
+            stage.fact(names[0], by_i386(nr, args));
+            stage.fact(names[1], one_if_pid(by_i386(64, [0; 3])));
+            stage.fact(names[2], one_if_pid(sys::number(libc::SYS_getppid, [0; 6])));
+        });
+    }
+}
 
 /// Shared with the probe: ID_VALID of an id that nothing has.
 pub(crate) fn observe_ioctl(stage: &Stage) {

@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     both("errno::cap_65535", "All data bits set become 4095 as well.", NEEDS, |abi| with(abi, 65_535)),
     case(
         "errno::restart_codes_come_through",
-        "ERESTARTSYS and its like are no special values.",
+        "ERESTARTSYS and its like are no special values, where no signal waits.",
         NEEDS,
         |abi| with(abi, 512),
     ),

@@ -67,6 +67,24 @@ pub(crate) const CASES: &[Case] = &[
                 .done()
         },
     ),
+    case(
+        "kill::last_thread_after_an_exit",
+        "The last thread that lives takes its process with it by SIGSYS, though the leader has exited.",
+        NEEDS,
+        |abi| {
+            let script = Script::new(abi).no_new_privs().thread(1).call("exit", [7]).task(1);
+            script.filter(Script::on(abi, "getppid", Action::KillThread)).call("getppid", []).done()
+        },
+    ),
+    case(
+        "kill::status_of_the_last_thread",
+        "Whoever exits last leaves the status of the process.",
+        NEEDS,
+        |abi| {
+            let script = Script::new(abi).no_new_privs().thread(1).call("exit", [7]).task(1);
+            script.filter(vec![bpf::ret(Action::Allow)]).call("exit", [3]).done()
+        },
+    ),
     case("kill::handler_is_not_asked", "A SIGSYS handler does not see a kill.", NEEDS, |abi| {
         Script::new(abi)
             .no_new_privs()

@@ -6,6 +6,7 @@ use crate::listener::{self, AddFd, Caller};
 use crate::{Case, Fact, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
+use atlas_model::{Action, Filter, bpf};
 use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::NotifReceive, Feature::NotifAddfd];
@@ -105,6 +106,22 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("add and send", CHOSEN.into()), is("caller got", CHOSEN.into())],
     ),
     staged(
+        "notify::no_descriptor_for_the_listener",
+        "Privilege and program are looked at first; then a listener that finds no descriptor is EMFILE, and nothing is attached.",
+        &[Feature::NewListener],
+        observe_no_room,
+        |_: &Traits| {
+            vec![
+                is("without no_new_privs", -13),
+                is("refused program", -22),
+                is("listener", -24),
+                is("mode then", 0),
+                is("without a listener", 0),
+                is("mode at last", 2),
+            ]
+        },
+    ),
+    staged(
         "notify::add_fd_send_interrupted",
         "ADDFD with SEND that a signal interrupts before the caller has run can be repeated; before 7.4 the caller got 0 and no descriptor.",
         SEND,
@@ -122,6 +139,24 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
 ];
+
+/// A listener where no descriptor may be had.
+fn observe_no_room(stage: &Stage) {
+    let allow = Filter(vec![bpf::ret(Action::Allow)]);
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit lives until the call returns.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) };
+    stage.fact("without no_new_privs", {
+        let _ = sys::number(libc::SYS_setresuid, [65_534, 65_534, 65_534, 0, 0, 0]);
+        listener::attach(&allow, 0)
+    });
+    let _ = sys::no_new_privs();
+    stage.fact("refused program", listener::attach(&Filter::default(), 0));
+    stage.fact("listener", listener::attach(&allow, 0));
+    stage.fact("mode then", sys::prctl(libc::PR_GET_SECCOMP, [0; 4]));
+    stage.fact("without a listener", sys::install(&allow, 0));
+    stage.fact("mode at last", sys::prctl(libc::PR_GET_SECCOMP, [0; 4]));
+}
 
 /// A caller waits; `add` works on its notification, then it is answered with 4242.
 fn one(stage: &Stage, add: impl FnOnce(i32, AddFd), after: impl FnOnce(&Stage) + 'static) {

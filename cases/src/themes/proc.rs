@@ -29,6 +29,16 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("before", 0), is("with a filter", 2), is("in strict mode", 1)],
     ),
     staged(
+        "proc::mode_of_the_killed",
+        "Whom a kill has ended has mode 3 until it is reaped; who ended otherwise keeps the mode that it had.",
+        &[Feature::StatusSeccomp, Feature::ModeFilter],
+        observe_killed,
+        |traits: &Traits| {
+            let dead = |before: i64| if traits.shows(Quirk::KilledKeepMode) { before } else { 3 };
+            vec![is("by a filter", dead(2)), is("by strict mode", dead(1)), is("exited behind a filter", 2)]
+        },
+    ),
+    staged(
         "proc::filters",
         "The line `Seccomp_filters:` counts.",
         &[Feature::StatusFilters],
@@ -103,6 +113,41 @@ fn observe_mode(stage: &Stage) {
     let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
     stage.fact("with a filter", status("/proc/self/status", "Seccomp"));
     stage.fact("in strict mode", strict);
+}
+
+/// Shared with the probe of the mode that stays.
+pub(crate) fn observe_killed(stage: &Stage) {
+    let getppid = || {
+        let _ = sys::number(libc::SYS_getppid, [0; 6]);
+    };
+    let filtered = || {
+        let _ = sys::no_new_privs();
+        let filter = Script::on(Abi::X86_64, "getppid", Action::KillThread);
+        let _ = sys::install_by_prctl(&Filter(filter));
+    };
+    let seen = |name: &str, pid: i32| {
+        // SAFETY: zeroes are a valid siginfo, and the call fills it at most. It leaves the child a zombie.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_PID, pid as u32, &raw mut info, libc::WEXITED | libc::WNOWAIT);
+        }
+        stage.fact(name, status(&format!("/proc/{pid}/status"), "Seccomp"));
+    };
+    seen(
+        "by a filter",
+        stage.start(|_| {
+            filtered();
+            getppid();
+        }),
+    );
+    seen(
+        "by strict mode",
+        stage.start(|_| {
+            let _ = sys::prctl(libc::PR_SET_SECCOMP, [1, 0, 0, 0]);
+            getppid();
+        }),
+    );
+    seen("exited behind a filter", stage.start(|_| filtered()));
 }
 
 fn observe_filters(stage: &Stage) {

@@ -207,8 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_abi() {
-        let error = "x86_64".parse::<Abi>().unwrap_err();
-        assert_eq!(error.to_string(), "`x86_64` is not an ABI: x86-64, i386 and x32 are");
+    fn names_that_are_an_abi_or_none() {
+        assert_eq!("X86_64".parse(), Ok(Abi::X86_64));
+        let error = "arm64".parse::<Abi>().unwrap_err();
+        assert_eq!(error.to_string(), "`arm64` is not an ABI: x86-64, i386 and x32 are");
     }
 }

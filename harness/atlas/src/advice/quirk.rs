@@ -61,6 +61,23 @@ pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
             "An unknown action ends the whole process.",
             "Return known actions only, and ask by SECCOMP_GET_ACTION_AVAIL for those newer than your oldest kernel.",
         ),
+        Quirk::KillCountsZombies => (
+            "The last thread that lives takes its process with it by SIGSYS, with a dump if one is wanted.",
+            "Do not tell by the exit status alone whether a thread was killed whose leader had ended: use RET_KILL_PROCESS.",
+        ),
+        // docs/findings/number-as-errno.md.
+        Quirk::NumberAsErrno => (
+            "The handler finds the number in the result register, as for any other number, and the call comes back with it.",
+            "Set the result in the handler of SIGSYS, as handlers do anyway, and deny numbers that no call has by ERRNO or KILL.",
+        ),
+        Quirk::KilledKeepMode => (
+            "The status of a task that seccomp has killed says mode 3 until it is reaped.",
+            "Tell a kill by the signal that wait(2) gives, and not by the mode of the zombie.",
+        ),
+        Quirk::LeaderGivesStatus => (
+            "A process leaves the status of the thread that ended last.",
+            "End processes by exit_group(2), whose status holds on every kernel.",
+        ),
         Quirk::FilterMitigates => (
             "Mitigations of speculation stay as they were, unless the boot asks for them (spec_store_bypass_disable=seccomp).",
             "Give SPEC_ALLOW there if no untrusted code runs behind the filter, for the mitigation costs time.",

@@ -9,6 +9,8 @@ pub const EPERM: i64 = 1;
 pub const ENOENT: i64 = 2;
 /// `ESRCH`.
 pub const ESRCH: i64 = 3;
+/// `EINTR`.
+pub const EINTR: i64 = 4;
 /// `ENXIO`.
 pub const ENXIO: i64 = 6;
 /// `EBADF`.

@@ -7,7 +7,7 @@ use crate::action::{Action, errno, most_restrictive};
 use crate::bpf::{self, Dialect};
 use crate::experiment::{Call, Disposition, TaskId, layout};
 use crate::mutant::{Mutant, either, flipped, is};
-use crate::observation::Sigsys;
+use crate::observation::{MAX_TRAPS, Sigsys};
 use crate::traits::{Feature, Quirk, Traits};
 
 /// x86-64 numbers that the model speaks of.
@@ -57,6 +57,18 @@ pub fn dialect(traits: &Traits) -> Dialect {
         reciprocal_division: traits.shows(Quirk::ReciprocalDivision),
         chain_unit,
     }
+}
+
+/// What becomes of a trapped call whose number is taken for an errno of the kernel's own
+/// (include/linux/errno.h), its handler being one without SA_RESTART.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// Its number is none of them.
+    No,
+    /// It is answered with EINTR: ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK.
+    Interrupted,
+    /// It is made again when the handler has returned: ERESTARTNOINTR.
+    Again,
 }
 
 impl Machine<'_> {
@@ -200,6 +212,21 @@ impl Machine<'_> {
         }
     }
 
+    /// arch/x86/kernel/signal.c handle_signal looks at the result register, where syscall_rollback has put
+    /// the number; before 5.14 only for numbers that are not negative.
+    fn restart(&self, call: &Call) -> Restart {
+        let number = match call.abi {
+            Abi::I386 => i64::from(call.nr as i32),
+            Abi::X86_64 | Abi::X32 => call.nr as i64,
+        };
+        match number {
+            _ if !self.traits.shows(Quirk::NumberAsErrno) => Restart::No,
+            -512 | -514 | -516 => Restart::Interrupted,
+            -513 => Restart::Again,
+            _ => Restart::No,
+        }
+    }
+
     /// SIGSYS is forced: where it is blocked or ignored the kernel resets it to its default, which
     /// ends the process (kernel/signal.c force_sig_info_to_task).
     fn trap(&mut self, id: TaskId, call: &Call, data: u16) -> Came {
@@ -218,6 +245,8 @@ impl Machine<'_> {
             Abi::I386 => i64::from(call.nr as u32),
             Abi::X86_64 | Abi::X32 => call.nr as i64,
         };
+        let restart = self.restart(call);
+        let result = if restart == Restart::Interrupted { -errno::EINTR } else { result };
         self.step.traps.push(Sigsys {
             signo: signal::SYS,
             code: either(SYS_SECCOMP, [(Mutant::TrapCode, 0x80)]),
@@ -240,9 +269,17 @@ impl Machine<'_> {
         }
         let came = match ruling {
             Ruling::Run if is(Mutant::TrapReturn) => Came::Back(Value::Exactly(-errno::ENOSYS)),
+            Ruling::Run | Ruling::Traced(_) if restart == Restart::Again => {
+                // As often as there is room for.
+                self.step.traps = vec![self.step.traps[0].clone(); MAX_TRAPS];
+                if let Ruling::Traced(data) = ruling {
+                    self.step.traced = vec![data.into(); MAX_TRAPS];
+                }
+                Came::Forever
+            }
             Ruling::Run | Ruling::Traced(_) => Came::Back(Value::Exactly(match call.abi {
-                Abi::I386 => i64::from(call.nr as i32),
-                Abi::X86_64 | Abi::X32 => result,
+                Abi::I386 if restart == Restart::No => i64::from(call.nr as i32),
+                _ => result,
             })),
             // The stub has nothing behind its rt_sigreturn but a fault.
             Ruling::Return(_) => Came::ProcessEnds(killed_by(signal::ILL)),

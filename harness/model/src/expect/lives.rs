@@ -87,8 +87,8 @@ impl Machine<'_> {
         self.spread(id, end);
     }
 
-    /// The last thread's end is the process's, with the status its leader left (kernel/exit.c
-    /// wait_task_zombie reads the leader's exit code).
+    /// The last thread's end is the process's, on older kernels with the status that its leader left
+    /// (kernel/exit.c wait_task_zombie, which read the leader's exit code).
     pub(super) fn end_thread(&mut self, id: TaskId, end: End) {
         let is_leader = self.task(id).identity == self.task(id).leader;
         if self.mates(id).count() > 1 {
@@ -97,9 +97,15 @@ impl Machine<'_> {
                 self.process_mut(id).leader_end = Some(end);
             }
         } else {
-            let last = self.process(id).leader_end.unwrap_or(end);
-            self.task_mut(id).end = Some(last);
-            self.spread(id, end);
+            let leader_end = self.process(id).leader_end;
+            // A kill of the last thread is a signal to its process (kernel/seccomp.c __seccomp_filter).
+            let alone = leader_end.is_none() || !self.traits.shows(Quirk::KillCountsZombies);
+            let signalled = end == killed_by(signal::SYS) && alone;
+            let status = leader_end.filter(|_| self.traits.shows(Quirk::LeaderGivesStatus) && !signalled);
+            self.task_mut(id).end = Some(status.unwrap_or(end));
+            if alone {
+                self.spread(id, end);
+            }
         }
     }
 

@@ -80,6 +80,8 @@ pub(super) enum Came {
     ThreadEnds(End),
     /// Its process ends.
     ProcessEnds(End),
+    /// It is made for ever, and nobody's turn comes any more.
+    Forever,
 }
 
 /// The model's state.
@@ -94,6 +96,8 @@ pub(super) struct Machine<'a> {
     pub(super) world: World,
     /// A call ran of which nobody knows what it did.
     pub(super) world_unknown: bool,
+    /// Whether a step goes on for ever.
+    pub(super) stuck: bool,
     /// What the step under way shows.
     pub(super) step: StepExpected,
 }
@@ -121,6 +125,7 @@ impl<'a> Machine<'a> {
             pipe_left: layout::PIPE_BYTES,
             world: at_start(),
             world_unknown: false,
+            stuck: false,
             step: StepExpected::default(),
         }
     }

@@ -29,7 +29,7 @@ fn plain(nr: u64, args: [u64; 6]) -> Call {
 impl Machine<'_> {
     fn take(&mut self, id: TaskId, op: &Op) -> StepExpected {
         self.step = StepExpected::default();
-        if self.tasks.get(&id).is_none_or(|task| task.end.is_some()) {
+        if self.stuck || self.tasks.get(&id).is_none_or(|task| task.end.is_some()) {
             return StepExpected::default();
         }
         self.step.reached = true;
@@ -40,6 +40,10 @@ impl Machine<'_> {
             }
             Came::ThreadEnds(end) => self.end_thread(id, end),
             Came::ProcessEnds(end) => self.end_process(id, end),
+            Came::Forever => {
+                self.stuck = true;
+                self.task_mut(id).end = Some(End::TimedOut);
+            }
         }
         std::mem::take(&mut self.step)
     }

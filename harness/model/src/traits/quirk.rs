@@ -94,6 +94,10 @@ quirks! {
     TraceNoRecheck "trace-no-recheck" Bug _ (4, 8) "A call that a tracer has rewritten is not judged again (CVE-2019-2054)." "kernel/seccomp.c __seccomp_filter, seccomp(2)";
     ActionHighBitIgnored "action-high-bit-ignored" Change _ (4, 14) "The highest bit of a filter's result is ignored, and the rest compared unsigned." "kernel/seccomp.c seccomp_run_filters";
     UnknownActionKillsThread "unknown-action-kills-thread" Change _ (5, 10) "An unknown action ends the thread; later kernels end the process." "kernel/seccomp.c __seccomp_filter";
+    KillCountsZombies "kill-counts-zombies" Change _ (5, 16) "RET_KILL_THREAD of the last thread that lives ends no process by a signal where the leader has ended before and is there as a zombie." "kernel/seccomp.c __seccomp_filter";
+    NumberAsErrno "number-as-errno" Bug (5, 14) _ "A trapped call with a number from -516 to -512 has its number taken for an errno of the kernel's own: it is answered with EINTR, or made and trapped again for ever." "arch/x86/kernel/signal.c handle_signal, arch/x86/include/asm/syscall.h syscall_rollback";
+    KilledKeepMode "killed-keep-mode" Change _ (5, 17) "A task that seccomp has killed shows the mode that it had until it is reaped." "kernel/seccomp.c __secure_computing, SECCOMP_MODE_DEAD";
+    LeaderGivesStatus "leader-gives-status" Change _ (6, 0) "A process leaves its leader's exit status, though another thread was the last." "kernel/exit.c wait_task_zombie, synchronize_group_exit";
     FilterMitigates "filter-mitigates" Change (4, 17) (5, 16) "A filter without SPEC_ALLOW forces the mitigation of speculative store bypass on its task." "kernel/seccomp.c seccomp_assign_mode, Documentation/userspace-api/spec_ctrl.rst";
     ForkLeaksArch "fork-leaks-arch" Bug _ (4, 0) "The child of an i386 fork makes its next native call under the arch of i386 (CVE-2015-2830)." "arch/x86/kernel/entry_64.S int_ret_from_sys_call, arch/x86/include/asm/syscall.h syscall_get_arch";
     TsyncListenerAccepted "tsync-listener-accepted" Bug (5, 0) (5, 2) "TSYNC and NEW_LISTENER go together although their results cannot be told apart." "kernel/seccomp.c seccomp_set_mode_filter";

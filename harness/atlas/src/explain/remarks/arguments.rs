@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 const NAMED: usize = 6;
 /// Arguments that an entry takes whole and then cuts to 32 bits itself: clone's flags (kernel/fork.c
 /// `SYSCALL_DEFINE5(clone`, `lower_32_bits`), and descriptors (include/linux/file.h `fdget`, which takes an `unsigned int`).
+/// `arguments::upper_half_cut_inside` shows them on every kernel.
 const CUT_INSIDE: [(&str, usize); 8] = [
     ("clone", 0),
     ("mmap", 4),
