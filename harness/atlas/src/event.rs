@@ -1,5 +1,6 @@
 //! The one stream of events that leaves a run.
 
+use crate::plan::JitChoice;
 use crate::results::{CaseInfo, CaseResult, Host, ProbeResult};
 use crate::shard::Shard;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub enum Event {
         /// The share of the cases, where the run has not all.
         #[serde(default)]
         shard: Option<Shard>,
+        /// The JIT settings that were asked for.
+        #[serde(default)]
+        jit: Option<JitChoice>,
         /// The machine.
         host: Host,
         /// What is asked of each kernel.

@@ -8,11 +8,13 @@ use atlas_cases::{Body, Case, facts_text};
 use atlas_model::traits::Traits;
 use atlas_vm::kernels::Kernel;
 use globset::{Glob, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Which JIT settings are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum JitChoice {
     /// Compiled filters.
     On,

@@ -36,6 +36,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn Sink) {
         tool: env!("CARGO_PKG_VERSION").into(),
         catalogue: catalogue::digest().into(),
         shard: plan.shard,
+        jit: Some(plan.jit),
         host: host(&plan.guests.options.accelerator),
         cases: plan.case_infos(),
         kernels: plan.kernel_infos(),

@@ -206,6 +206,7 @@ fn store(report: &Report, directory: &Path) {
         tool: report.tool.clone(),
         catalogue: report.catalogue.clone(),
         shard: report.shard,
+        jit: None,
         host: report.host.clone(),
         cases: report.cases.clone(),
         kernels: report.kernels.iter().map(info).collect(),

@@ -215,6 +215,7 @@ fn an_interrupted_run_keeps_its_results_and_goes_on() {
     other(&["--case", "errno", "--kernel", &kernel], "it asks kill::");
     let [_, another] = kernels();
     other(&["--kernel", &another], &format!("1 kernels, this one 1; it asks {kernel}"));
+    other(&["--jit", "on"], "of other JIT settings: leave --jit out");
     let output = run(&token, out.path()).arg("--resume").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let whole = report(out.path());
@@ -347,7 +348,9 @@ fn an_interrupted_bench_leaves_its_file_as_it_was() {
     std::fs::write(&file, "earlier figures").unwrap();
     let [kernel, _] = kernels();
     let mut command = atlas();
+    let new = out.path().join("spreads.json");
     command.args(["bench", "--kernel", &kernel, "--jit", "on", "--json"]).arg(&file).env(VARIABLE, &token.0);
+    command.arg("--spreads").arg(&new);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     token.wait_for_guest();
     signal(child.id() as i32, "-INT");
@@ -357,5 +360,6 @@ fn an_interrupted_bench_leaves_its_file_as_it_was() {
     assert!(said.contains("interrupted: 0 of 1 kernels were measured; files are left"), "{said}");
     assert!(!said.contains("no boot"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "earlier figures");
+    assert!(!new.exists());
     token.assert_none_left();
 }

@@ -43,6 +43,7 @@ fn tell(fold: &mut Fold, report: &Report, shard: Option<Shard>) {
         tool: report.tool.clone(),
         catalogue: report.catalogue.clone(),
         shard,
+        jit: None,
         host: report.host.clone(),
         cases: cases.clone(),
         kernels: report.kernels.iter().map(info).collect(),

@@ -42,7 +42,7 @@ const EPERM: u16 = 1;
 /// All that a tracer can be told (`SECCOMP_RET_DATA`).
 const MAX_DATA: u32 = 0xffff;
 /// Machines that profiles may name besides this one (runtime-spec config-linux.md, "Seccomp").
-const OTHER_ARCHITECTURES: [&str; 21] = [
+const OTHER_ARCHITECTURES: [&str; 20] = [
     "ARM",
     "AARCH64",
     "LOONGARCH64",
@@ -63,7 +63,6 @@ const OTHER_ARCHITECTURES: [&str; 21] = [
     "S390X",
     "SH",
     "SHEB",
-    "NATIVE",
 ];
 /// Flags that profiles may name (runtime-spec config-linux.md, "Seccomp").
 const FLAGS: [&str; 4] = ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"];
@@ -249,7 +248,7 @@ fn abis(seccomp: &Seccomp, notes: &mut Vec<String>) -> Result<Vec<Abi>, ProfileE
     let mut others = Vec::new();
     for name in named {
         match name {
-            "SCMP_ARCH_X86_64" => {}
+            "SCMP_ARCH_X86_64" | "SCMP_ARCH_NATIVE" => {}
             "SCMP_ARCH_X86" if !abis.contains(&Abi::I386) => abis.push(Abi::I386),
             "SCMP_ARCH_X32" if !abis.contains(&Abi::X32) => abis.push(Abi::X32),
             "SCMP_ARCH_X86" | "SCMP_ARCH_X32" => {}

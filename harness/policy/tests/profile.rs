@@ -183,6 +183,11 @@ fn what_is_no_profile_is_refused_with_the_place() {
         ),
         (rule(r#""action": "SCMP_ACT_ALLOW", "name": "write""#), "`name` and `names`"),
         (
+            r#"{ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "name": "", "action": "SCMP_ACT_ALLOW" }] }"#
+                .into(),
+            "syscalls[0] names no call",
+        ),
+        (
             rule(r#""action": "SCMP_ACT_ALLOW", "includes": { "minKernel": "4" }"#),
             "minKernel `4` is no release",
         ),
@@ -194,6 +199,12 @@ fn what_is_no_profile_is_refused_with_the_place() {
         let error = read(&text).unwrap_err().to_string();
         assert!(error.contains(says), "no `{says}` in `{error}`");
     }
+}
+
+#[test]
+fn this_machine_may_be_called_native() {
+    let text = r#"{ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_NATIVE"] }"#;
+    assert_eq!(read(text).unwrap().notes, [] as [&str; 0]);
 }
 
 #[test]

@@ -351,7 +351,9 @@ fn verdict(legs: &[Leg]) -> String {
     let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
     let all = legs.len();
     let unasked = |leg: &Leg| leg.sweeps().any(|sweep| sweep.outcome.is_err());
-    let differ = count(&|leg| !leg.agrees() && seen(leg).any(|(_, seen)| !seen.differences.is_empty()));
+    let wrong =
+        |leg: &Leg| leg.ran.as_ref().is_some_and(|ran| ran.as_ref().is_ok_and(|ran| !ran.wrong.is_empty()));
+    let differ = count(&|leg| wrong(leg) || seen(leg).any(|(_, seen)| !seen.differences.is_empty()));
     let (unasked, unwell) = (count(&unasked), count(&|leg| !leg.program_is_well()));
     let mut said = Vec::new();
     if differ > 0 {

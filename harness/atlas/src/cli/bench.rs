@@ -14,10 +14,10 @@ use crate::bench::{against, document, page, table, user};
 use crate::cli::out::{say, sayln};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
-use files::{read, stored, writable, write};
+use files::{Outputs, read, stored, write};
 use select::{select, wants_mitigations};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
@@ -116,9 +116,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let advice = args.weights.as_deref().map(|file| advise::advise(file, &sources)).transpose()?;
     let old = args.against.as_deref().map(stored).transpose()?;
     let document = args.document.as_deref().map(read).transpose()?;
-    // Outputs are opened before the work starts, so that a bad path fails at once; what is there stays until then.
-    let outputs = [&args.json, &args.spreads, &args.html].into_iter().flatten();
-    outputs.filter(|path| *path != Path::new("-")).try_for_each(|path| writable(path))?;
+    let _outputs = Outputs::open([&args.json, &args.spreads, &args.html].into_iter().flatten())?;
     let stop = interrupt::watch()?;
     let bench = if args.from.is_empty() {
         atlas_vm::version()?;
@@ -138,7 +136,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         files::together(&args.from)?
     };
-    if stop.load(SeqCst) {
+    if stop.load(SeqCst) && bench.kernels.iter().any(|kernel| kernel.problem.is_some()) {
         return Ok(interrupted(bench, args));
     }
     if let Some(path) = &args.json {

@@ -1,13 +1,14 @@
 //! Going on with a run that was interrupted.
 
 use super::Failure;
+use super::place::kernels;
 use crate::event::{Event, KernelInfo};
-use crate::plan::select;
+use crate::plan::{JitChoice, select};
 use crate::results::{Jit, Verdict};
 use crate::shard::Shard;
 use crate::store;
 use atlas_cases::Case;
-use atlas_vm::kernels::Kernel;
+use atlas_vm::kernels::{Kernel, Store};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -23,6 +24,8 @@ pub(super) struct Earlier {
     kernels: Vec<KernelInfo>,
     /// The share of the cases that it was.
     pub(super) shard: Option<Shard>,
+    /// `None` in directories of older versions.
+    jit: Option<JitChoice>,
     directory: String,
 }
 
@@ -44,10 +47,12 @@ impl Earlier {
             .into());
         }
         let started = events.iter().find_map(|event| match event {
-            Event::RunStarted { cases, kernels, shard, .. } => Some((cases.clone(), kernels.clone(), *shard)),
+            Event::RunStarted { cases, kernels, shard, jit, .. } => {
+                Some((cases.clone(), kernels.clone(), *shard, *jit))
+            }
             _ => None,
         });
-        let (cases, kernels, shard) = started.ok_or_else(|| {
+        let (cases, kernels, shard, jit) = started.ok_or_else(|| {
             format!("the run in {directory} never began: leave --resume out and it begins anew")
         })?;
         let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
@@ -59,56 +64,69 @@ impl Earlier {
         });
         let done = done.collect();
         let cases = cases.into_iter().map(|case| case.name).collect();
-        Ok(Self { done, events, cases, kernels, shard, directory })
+        Ok(Self { done, events, cases, kernels, shard, jit, directory })
     }
 
     /// The cases that it was to ask.
     pub(super) fn cases(&self) -> Result<Vec<&'static Case>, Failure> {
         let mut all = select(&[], true)?;
         all.retain(|case| self.cases.contains(case.name));
-        self.same_cases(&all)?;
+        self.same_cases(&all, "give --experiment as it was given then")?;
         Ok(all)
     }
 
-    /// Makes sure that these are the cases that it was to ask.
-    pub(super) fn same_cases(&self, cases: &[&Case]) -> Result<(), Failure> {
+    /// Makes sure that these are the cases that it was to ask; else there is something to `do_instead`.
+    pub(super) fn same_cases(&self, cases: &[&Case], do_instead: &str) -> Result<(), Failure> {
         let these: BTreeSet<&str> = cases.iter().map(|case| case.name).collect();
         let those: BTreeSet<&str> = self.cases.iter().map(String::as_str).collect();
         let Some(odd) = these.symmetric_difference(&those).next() else { return Ok(()) };
         let whose = if these.contains(odd) { "this one asks" } else { "it asks" };
-        Err(self
-            .another(&format!("{} cases, this one {}; {whose} {odd}", those.len(), these.len()), "--case"))
+        let how = format!("{} cases, this one {}; {whose} {odd}", those.len(), these.len());
+        Err(self.another(&how, do_instead))
     }
 
-    /// The names of the kernels that it was to ask.
-    pub(super) fn kernels(&self) -> Vec<String> {
-        self.kernels.iter().map(|kernel| kernel.name.clone()).collect()
+    /// The kernels that it was to ask, by their names; an image from elsewhere has to be named again.
+    pub(super) fn kernels(&self, store: &Store) -> Result<Vec<Kernel>, Failure> {
+        const AGAIN: &str = "give --kernel as it was given then";
+        let names: Vec<String> = self.kernels.iter().map(|kernel| kernel.name.clone()).collect();
+        let found =
+            kernels(store, &names).map_err(|why| format!("{why}; to go on with that run, {AGAIN}"))?;
+        self.same_kernels(&found, AGAIN)?;
+        Ok(found)
     }
 
     /// Makes sure that these are the kernels that it was to ask, and the same images.
-    pub(super) fn same_kernels(&self, kernels: &[Kernel]) -> Result<(), Failure> {
+    pub(super) fn same_kernels(&self, kernels: &[Kernel], do_instead: &str) -> Result<(), Failure> {
         let these: BTreeSet<(&str, &str)> =
             kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
         let those: BTreeSet<(&str, &str)> =
             self.kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
         let Some((odd, _)) = these.symmetric_difference(&those).next() else { return Ok(()) };
-        let whose =
-            match (these.iter().any(|(name, _)| name == odd), those.iter().any(|(name, _)| name == odd)) {
-                (true, true) => "the images differ of",
-                (true, false) => "this one asks",
-                _ => "it asks",
-            };
-        Err(self.another(
-            &format!("{} kernels, this one {}; {whose} {odd}", those.len(), these.len()),
-            "--kernel",
-        ))
+        let has = |all: &BTreeSet<(&str, &str)>| all.iter().any(|(name, _)| name == odd);
+        let whose = match (has(&these), has(&those)) {
+            (true, true) => "the images differ of",
+            (true, false) => "this one asks",
+            _ => "it asks",
+        };
+        let how = format!("{} kernels, this one {}; {whose} {odd}", those.len(), these.len());
+        Err(self.another(&how, do_instead))
     }
 
-    fn another(&self, how: &str, option: &str) -> Failure {
+    /// The JIT settings that it was to ask under; those that are given must be these.
+    pub(super) fn jit(&self, given: Option<JitChoice>) -> Result<JitChoice, Failure> {
+        match (self.jit, given) {
+            (Some(was), Some(now)) if was != now => {
+                Err(self.another("other JIT settings", "leave --jit out to go on with it"))
+            }
+            (was, now) => Ok(was.or(now).unwrap_or_default()),
+        }
+    }
+
+    fn another(&self, how: &str, do_instead: &str) -> Failure {
         let directory = &self.directory;
         format!(
-            "the run in {directory} is another one, of {how}: leave {option} out to go on with it, or give this one a \
-             directory of its own with --out"
+            "the run in {directory} is another one, of {how}: {do_instead}, or give this one a directory of its own with \
+             --out"
         )
         .into()
     }

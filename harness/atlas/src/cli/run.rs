@@ -37,9 +37,9 @@ pub(super) struct Args {
     /// Take one share of the cases: the K-th of N, from 1; `atlas report --merge` puts them together
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
-    /// JIT settings to run with
-    #[arg(long, value_enum, default_value_t)]
-    jit: JitChoice,
+    /// JIT settings to run with [default: both]
+    #[arg(long, value_enum)]
+    jit: Option<JitChoice>,
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
@@ -116,7 +116,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         None => cases,
     };
     if let Some(earlier) = &earlier {
-        earlier.same_cases(&cases)?;
+        earlier.same_cases(&cases, "leave --case out to go on with it")?;
     }
     if args.list {
         for case in &cases {
@@ -127,13 +127,14 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let judge = args.exit.judge()?;
     atlas_vm::version()?;
     let store = Store::open()?;
-    let wanted = match &earlier {
-        Some(earlier) if args.kernel.is_empty() => earlier.kernels(),
-        _ => args.kernel,
+    let kernels = match &earlier {
+        Some(earlier) if args.kernel.is_empty() => earlier.kernels(&store)?,
+        _ => kernels(&store, &args.kernel)?,
     };
-    let kernels = kernels(&store, &wanted)?;
+    let mut jit = args.jit.unwrap_or_default();
     if let Some(earlier) = &earlier {
-        earlier.same_kernels(&kernels)?;
+        earlier.same_kernels(&kernels, "leave --kernel out to go on with it")?;
+        jit = earlier.jit(args.jit)?;
     }
     let shard = args.shard.or(earlier.as_ref().and_then(|earlier| earlier.shard));
     let (done, events) = earlier.map(|earlier| (earlier.done, earlier.events)).unwrap_or_default();
@@ -153,7 +154,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         kernels,
         cases,
         shard,
-        jit: args.jit,
+        jit,
         guests: guests(&store, args.cold, options)?,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         limit: Duration::from_secs(args.limit.into()),

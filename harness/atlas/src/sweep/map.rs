@@ -1,7 +1,7 @@
 //! A sweep's answers as a map: what is let through where, and how that differs between ABIs.
 
 use atlas_model::abi::syscalls;
-use atlas_model::action::errno;
+use atlas_model::action::{errno, most_restrictive};
 use atlas_model::expect::Expected;
 use atlas_model::sweep::Answer;
 use atlas_model::{Abi, Action, Call};
@@ -67,6 +67,13 @@ impl fmt::Display for Shown {
     }
 }
 
+/// Whether a marker wins over a word that is not ALLOW. Where it does not and yet decided the kernel let a call
+/// through that the filter denies.
+fn is_weaker(word: u32, marker: u16) -> bool {
+    let both = [word, Action::Errno(marker).word()];
+    Action::from_word(word) != Action::Allow && most_restrictive(&both, false) == Some(1)
+}
+
 /// What becomes of each number in each ABI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Map {
@@ -98,7 +105,7 @@ impl Map {
     pub fn of(calls: &[Call], answers: &[Answer], words: &[u32], marker: u16) -> Self {
         let key = |call: &Call| (call.abi, call.nr as u32);
         let shown = |answer: &Answer, word: u32| match Shown::of(answer, marker) {
-            Shown::Through if Action::from_word(word) != Action::Allow => Shown::Weaker(word),
+            Shown::Through if is_weaker(word, marker) => Shown::Weaker(word),
             shown => shown,
         };
         let all = calls.iter().zip(answers).zip(words);
@@ -207,6 +214,11 @@ mod tests {
             ["let through", "unknown action 0x40000000, on paper", "USER_NOTIF, on paper", "ERRNO(1 EPERM)"];
         assert_eq!(shown, wanted);
         assert_eq!(map.on_paper(), [Action::Unknown(0x4000_0000), Action::UserNotif]);
+        // A kernel that lets through what the filter denies is not told as one that denies it.
+        for word in [Action::Errno(1), Action::KillThread, Action::KillProcess, Action::Trap(0)] {
+            let map = Map::of(&calls[..1], &[Answer::Value(-4000)], &[word.word()], 4000);
+            assert_eq!(map.rows(Abi::X86_64)[0].shown, Shown::Through, "{word}");
+        }
     }
 
     #[test]

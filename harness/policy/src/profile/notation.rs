@@ -70,12 +70,11 @@ pub(super) struct Choice {
 impl Call {
     /// The calls that it is about.
     pub(super) fn names(&self, place: &str) -> Result<Vec<&str>, ProfileError> {
-        if self.name.as_ref().is_some_and(|name| !name.is_empty())
-            && self.names.iter().flatten().next().is_some()
-        {
+        let name = self.name.iter().filter(|name| !name.is_empty());
+        let names: Vec<&str> = self.names.iter().flatten().chain(name.clone()).map(String::as_str).collect();
+        if name.count() > 0 && names.len() > 1 {
             return Err(ProfileError::TwiceNamed(place.into()));
         }
-        let names: Vec<&str> = self.names.iter().flatten().chain(&self.name).map(String::as_str).collect();
         if names.is_empty() { Err(ProfileError::Nameless(place.into())) } else { Ok(names) }
     }
 }
