@@ -12,6 +12,7 @@ pub mod json;
 mod loader;
 pub mod program;
 pub mod text;
+mod verdict;
 
 use crate::explain::Subject;
 use crate::guests::Guests;

@@ -2,7 +2,8 @@
 
 use super::chosen::Chosen;
 use super::program::{Denied, Program, Ran};
-use super::{Leg, Order, is_well};
+use super::verdict::verdict;
+use super::{Leg, Order};
 use crate::explain::{Map, Subject, text as paper};
 use crate::numbers::{few, paragraph, wrapped};
 use crate::report::safe::clip;
@@ -14,7 +15,6 @@ use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
 use atlas_wire::Came;
 use atlas_wire::window::ADDRESS;
-use std::collections::BTreeSet;
 
 /// What glibc's loader looks for in every program (ld.so(8)).
 const PRELOAD: &str = "/etc/ld.so.preload";
@@ -334,36 +334,4 @@ fn output(ran: &[(&Leg, &Ran)]) -> String {
         }
     }
     text
-}
-
-/// The last line: whether there is something to act on.
-fn verdict(legs: &[Leg]) -> String {
-    if is_well(legs) {
-        let kernels: BTreeSet<&String> = legs.iter().map(|leg| &leg.every.kernel).collect();
-        let does = match kernels.len() {
-            1 => "the kernel does".to_owned(),
-            count => format!("each of {count} kernels does"),
-        };
-        let ends =
-            if legs.iter().any(|leg| leg.ran.is_some()) { ", and the program ends as it is to" } else { "" };
-        return format!("{does} with the filter what the model says{ends}");
-    }
-    let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
-    let all = legs.len();
-    let unasked = |leg: &Leg| leg.sweeps().any(|sweep| sweep.outcome.is_err());
-    let wrong =
-        |leg: &Leg| leg.ran.as_ref().is_some_and(|ran| ran.as_ref().is_ok_and(|ran| !ran.wrong.is_empty()));
-    let differ = count(&|leg| wrong(leg) || seen(leg).any(|(_, seen)| !seen.differences.is_empty()));
-    let (unasked, unwell) = (count(&unasked), count(&|leg| !leg.program_is_well()));
-    let mut said = Vec::new();
-    if differ > 0 {
-        said.push(format!("{differ} of {all} runs were not as the model says"));
-    }
-    if unasked > 0 {
-        said.push(format!("{unasked} of {all} runs could not be asked to the end"));
-    }
-    if unwell > 0 {
-        said.push(format!("in {unwell} of {all} runs the program did not end as it is to"));
-    }
-    if said.is_empty() { "no kernel was tried".into() } else { said.join(", and ") }
 }
