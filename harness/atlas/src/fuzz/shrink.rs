@@ -6,11 +6,15 @@ use super::hand::Hand;
 use crate::results::Jit;
 use atlas_properties::{Property, Trial};
 use proptest::strategy::ValueTree;
+use std::time::{Duration, Instant};
 
 /// The most tries. Each costs a few milliseconds, or a boot where the trial takes the guest down.
 const TRIES: u32 = 1500;
 /// The most tries that cost a boot.
 const BOOTS: u32 = 40;
+
+/// No try is begun after this: one that hangs costs seconds.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A trial made as small as it gets.
 pub(super) struct Smallest {
@@ -30,9 +34,9 @@ impl Hand<'_> {
     ) -> Smallest {
         let mut smallest = Smallest { trial: tree.current(), kind, shrunk: 0 };
         let boots_before = self.lost;
-        let mut broke = true;
+        let (mut broke, start) = (true, Instant::now());
         for _ in 0..TRIES {
-            if self.lost - boots_before >= u64::from(BOOTS) {
+            if start.elapsed() > LONGEST || self.lost - boots_before >= u64::from(BOOTS) {
                 break;
             }
             let moved = if broke { tree.simplify() } else { tree.complicate() };
