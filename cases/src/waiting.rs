@@ -66,3 +66,12 @@ pub(crate) fn shared_number() -> &'static AtomicI64 {
     // SAFETY: a shared page, zeroed; an atomic takes any bits.
     unsafe { &*crate::tracee::shared().cast::<AtomicI64>() }
 }
+
+/// Waits until a child has ended, and leaves the zombie unreaped.
+pub(crate) fn for_zombie(pid: i32) {
+    // SAFETY: an all-zero siginfo is valid and has room for what the call fills in.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, libc::WEXITED | libc::WNOWAIT);
+    }
+}

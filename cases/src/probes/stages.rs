@@ -2,7 +2,7 @@
 
 use crate::listener::{self, CONTINUE, Caller};
 use crate::themes::proc::status;
-use crate::{Script, passing, tracee};
+use crate::{Script, passing, tracee, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::{Abi, Action, Filter, bpf};
@@ -190,11 +190,7 @@ pub(super) fn zombie(stage: &Stage) {
     if fd < 0 {
         return;
     }
-    // SAFETY: an all-zero siginfo is valid and has room; WNOWAIT leaves the zombie unreaped.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, libc::WEXITED | libc::WNOWAIT);
-    }
+    waiting::for_zombie(pid);
     stage.fact("hung up", (listener::poll(fd) & i64::from(libc::POLLHUP) != 0).into());
 }
 

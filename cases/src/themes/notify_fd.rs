@@ -140,12 +140,17 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
+/// Lets a process have no more descriptors.
+fn no_descriptors(pid: i32) {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit lives until the call returns, and the old one is not asked for.
+    unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const none, std::ptr::null_mut()) };
+}
+
 /// A listener where no descriptor may be had.
 fn observe_no_room(stage: &Stage) {
     let allow = Filter(vec![bpf::ret(Action::Allow)]);
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit lives until the call returns.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) };
+    no_descriptors(std::process::id() as i32);
     stage.fact("without no_new_privs", {
         let _ = sys::number(libc::SYS_setresuid, [65_534, 65_534, 65_534, 0, 0, 0]);
         listener::attach(&allow, 0)
@@ -254,11 +259,7 @@ fn observe_limit(stage: &Stage) {
     let fd = listener(stage);
     let caller = Caller::start(stage, fd, 0);
     let Ok(seen) = listener::receive(fd) else { return };
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit lives until the call returns, and the old one is not asked for.
-    unsafe {
-        libc::prlimit(caller.pid, libc::RLIMIT_NOFILE, &raw const none, std::ptr::null_mut());
-    }
+    no_descriptors(caller.pid);
     let ask = AddFd { id: seen.id, ..AddFd::default() };
     let chosen = AddFd { flags: AddFd::SET, number: CHOSEN, ..ask };
     stage.fact("any number", ask.to(fd));

@@ -1,7 +1,7 @@
 //! What /proc says of seccomp.
 
 use crate::case::{Want, is, staged};
-use crate::{Case, Fact, Script};
+use crate::{Case, Fact, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
 use atlas_model::{Abi, Action, Filter};
@@ -126,11 +126,7 @@ pub(crate) fn observe_killed(stage: &Stage) {
         let _ = sys::install_by_prctl(&Filter(filter));
     };
     let seen = |name: &str, pid: i32| {
-        // SAFETY: zeroes are a valid siginfo, and the call fills it at most. It leaves the child a zombie.
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(libc::P_PID, pid as u32, &raw mut info, libc::WEXITED | libc::WNOWAIT);
-        }
+        waiting::for_zombie(pid);
         stage.fact(name, status(&format!("/proc/{pid}/status"), "Seccomp"));
     };
     seen(

@@ -63,12 +63,21 @@ impl Leg {
         std::iter::once(&self.every).chain(&self.chosen)
     }
 
+    /// What was seen of the sweeps that came to their end.
+    pub fn seen(&self) -> impl Iterator<Item = (&sweep::Leg, &sweep::Seen)> {
+        self.sweeps().filter_map(|sweep| Some((sweep, sweep.outcome.as_ref().ok()?)))
+    }
+
+    /// Whether no call of the program came out otherwise than the model says.
+    fn program_agrees(&self) -> bool {
+        self.ran.as_ref().and_then(|ran| ran.as_ref().ok()).is_none_or(|ran| ran.wrong.is_empty())
+    }
+
     /// Whether kernel and model agree on everything that was tried. A program that could not be run says nothing
     /// about that; [`Leg::program_is_well`] does.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        let ran = self.ran.as_ref().and_then(|ran| ran.as_ref().ok()).is_none_or(|ran| ran.wrong.is_empty());
-        ran && self.sweeps().all(sweep::Leg::agrees)
+        self.program_agrees() && self.sweeps().all(sweep::Leg::agrees)
     }
 
     /// Whether the program, where there is one, ended as it was to.

@@ -12,6 +12,7 @@ mod fuzz;
 mod interrupt;
 mod kernels;
 mod out;
+mod outputs;
 mod place;
 mod report;
 mod resume;

@@ -4,6 +4,7 @@ use atlas_model::experiment::layout;
 
 /// The word after `/init` that makes the guest binary go on with the task that follows.
 pub const ARGUMENT: &str = "--resume";
+
 /// Writes what `execve` points to: path, arguments, an empty environment.
 pub(crate) fn prepare(task: u8) {
     const WORD: u64 = layout::EXEC_ENVP + 8;

@@ -251,6 +251,10 @@ fn note_thread_ends(known: &mut [Known]) {
             known[task].cleared = None;
             continue;
         }
+        if left_for_image(known, task) {
+            known[task].end = Some(End::ThreadGone);
+            continue;
+        }
         let beats = (0..known.len())
             .filter(|&other| other != task && known[other].leader == known[task].leader)
             .fold(0_u32, |sum, other| sum.wrapping_add(board().beats(other as u8)));
@@ -263,14 +267,11 @@ fn note_thread_ends(known: &mut [Known]) {
 }
 
 /// Whether a thread whose word was cleared has left its process as well. In between TSYNC still looks at
-/// it (kernel/seccomp.c seccomp_can_sync_threads, before 6.11). A leader stays, as a zombie, unless another
-/// thread has executed an image and has its id now (fs/exec.c de_thread).
+/// it (kernel/seccomp.c seccomp_can_sync_threads, before 6.11). A leader stays, as a zombie.
 fn has_left(known: &[Known], task: usize) -> bool {
     let (process, thread) = (known[known[task].leader].tid, known[task].tid);
     let Some(stat) = sys::read_file(&format!("/proc/{process}/task/{thread}/stat")) else { return true };
-    let is_zombie = || stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
-    let has_its_id = |other: usize| other != task && tid_word(other as u8).load(SeqCst) == thread;
-    process == thread && (is_zombie() || (0..known.len()).any(has_its_id))
+    process == thread && stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 fn read(known: &[Known], steps: usize, late: Option<usize>) -> Observation {

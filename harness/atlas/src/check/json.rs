@@ -102,7 +102,7 @@ fn program(ran: &Result<Ran, String>) -> Value {
         "denied": ran.denied.iter().map(denied).collect::<Vec<_>>(),
         "wrong": wrong.collect::<Vec<_>>(),
         "made": names(&ran.traced.calls),
-        "left_out": { "denied": ran.traced.left_out.denied, "allowed": ran.traced.left_out.allowed },
+        "left_out": ran.traced.left_out,
         "stdout": String::from_utf8_lossy(&ran.traced.stdout),
         "stderr": String::from_utf8_lossy(&ran.traced.stderr),
         "output_cut": ran.traced.cut,

@@ -39,15 +39,11 @@ fn filter(leg: &Leg) -> String {
     if let Some(problem) = problem {
         return problem.clone();
     }
-    match seen(leg).map(|(_, seen)| seen.differences.len()).sum() {
+    match leg.seen().map(|(_, seen)| seen.differences.len()).sum() {
         0 => "as the model says".into(),
         1 => "DIFFERS at 1 call".into(),
         count => format!("DIFFERS at {count} calls"),
     }
-}
-
-fn seen(leg: &Leg) -> impl Iterator<Item = (&sweep::Leg, &Seen)> {
-    leg.sweeps().filter_map(|sweep| Some((sweep, sweep.outcome.as_ref().ok()?)))
 }
 
 /// How a program ended, for people.
@@ -99,7 +95,7 @@ pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> Stri
         + &order.program.as_ref().map(comes_with).unwrap_or_default()
         + "\n"
         + &table(legs, order.program.is_some());
-    for (sweep, seen) in legs.iter().flat_map(seen) {
+    for (sweep, seen) in legs.iter().flat_map(Leg::seen) {
         text.push_str(&swept::differences(sweep, seen));
     }
     // The maps of every number; chosen calls have arguments that a map does not know.
@@ -108,7 +104,7 @@ pub fn render(subject: &Subject, map: &Map, order: &Order, legs: &[Leg]) -> Stri
     text.push_str(&swept::elsewhere(&maps));
     text.push_str(&lacks(legs));
     text.push_str(&program(legs));
-    let on_paper = legs.iter().flat_map(seen).flat_map(|(_, seen)| seen.map.on_paper());
+    let on_paper = legs.iter().flat_map(Leg::seen).flat_map(|(_, seen)| seen.map.on_paper());
     text.push_str(&swept::on_paper(on_paper.collect()));
     text + &paper::worth_knowing(subject, map) + "\n" + &verdict(legs) + "\n"
 }

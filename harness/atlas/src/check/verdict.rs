@@ -18,15 +18,9 @@ pub(super) fn verdict(legs: &[Leg]) -> String {
     let count = |wrong: &dyn Fn(&Leg) -> bool| legs.iter().filter(|leg| wrong(leg)).count();
     let all = legs.len();
     let unasked = |leg: &Leg| leg.sweeps().any(|sweep| sweep.outcome.is_err());
-    let wrong =
-        |leg: &Leg| leg.ran.as_ref().is_some_and(|ran| ran.as_ref().is_ok_and(|ran| !ran.wrong.is_empty()));
-    let differ = count(&|leg| {
-        wrong(leg)
-            || leg
-                .sweeps()
-                .filter_map(|sweep| sweep.outcome.as_ref().ok())
-                .any(|seen| !seen.differences.is_empty())
-    });
+    let differs =
+        |leg: &Leg| !leg.program_agrees() || leg.seen().any(|(_, seen)| !seen.differences.is_empty());
+    let differ = count(&differs);
     let (unasked, unwell) = (count(&unasked), count(&|leg| !leg.program_is_well()));
     let mut said = Vec::new();
     if differ > 0 {

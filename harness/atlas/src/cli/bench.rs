@@ -4,6 +4,7 @@ mod advise;
 mod files;
 mod select;
 
+use super::outputs::{Outputs, write};
 use super::place::kernels;
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::bench::given::{self, Given};
@@ -14,7 +15,7 @@ use crate::bench::{against, document, page, table, user};
 use crate::cli::out::{say, sayln};
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
-use files::{Outputs, read, stored, write};
+use files::{read, stored};
 use select::{select, wants_mitigations};
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! `atlas check`.
 
 use super::compiler::{CompilerChoice, subject};
-use super::each::{interrupted, on_each};
+use super::each::{interrupted, on_each, teller};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::check::chosen::Chosen;
@@ -86,12 +86,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let limit = Duration::from_secs(args.limit.into());
     let needs = needs(&subject.filter, &chosen.calls);
     let order = Order { filter: subject.filter.clone(), chosen, needs, program, jit: args.place.jit, limit };
-    let tell = |line: &str| {
-        // What is lost on Ctrl-C was ended by it.
-        if !args.quiet && !stop.load(SeqCst) {
-            eprintln!("{line}");
-        }
-    };
+    let tell = teller(args.quiet, &stop);
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
     if args.json {
         let mut json = json::of(&subject, &map, &order, &legs, &faithful);

@@ -40,6 +40,15 @@ pub(super) fn on_each<T: Send>(
     done.into_iter().flat_map(|(_, came)| came).collect()
 }
 
+/// Tells lines of progress. What is lost on Ctrl-C was ended by it, and is not told.
+pub(super) fn teller(quiet: bool, stop: &AtomicBool) -> impl Fn(&str) {
+    move |line| {
+        if !quiet && !stop.load(SeqCst) {
+            eprintln!("{line}");
+        }
+    }
+}
+
 /// Says how far it came when it was told to stop, and gives the exit status for that.
 pub(super) fn interrupted<'a>(done: impl Iterator<Item = &'a String>, of: usize) -> ExitCode {
     let done: BTreeSet<&String> = done.collect();

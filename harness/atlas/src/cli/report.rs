@@ -1,6 +1,7 @@
 //! `atlas report`.
 
 use super::Failure;
+use super::outputs::write;
 use crate::cli::out::say;
 use crate::merge::{Leg, merge};
 use crate::report::{Format, Renderer as _, TerminalTimeline, render};
@@ -92,12 +93,4 @@ fn merged(paths: &[PathBuf]) -> Result<Report, Failure> {
         eprintln!("atlas: {lack}");
     }
     Ok(merged.report)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        say!("{text}");
-        return Ok(());
-    }
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }

@@ -77,38 +77,44 @@ impl Earlier {
 
     /// Makes sure that these are the cases that it was to ask; else there is something to `do_instead`.
     pub(super) fn same_cases(&self, cases: &[&Case], do_instead: &str) -> Result<(), Failure> {
-        let these: BTreeSet<&str> = cases.iter().map(|case| case.name).collect();
-        let those: BTreeSet<&str> = self.cases.iter().map(String::as_str).collect();
-        let Some(odd) = these.symmetric_difference(&those).next() else { return Ok(()) };
-        let whose = if these.contains(odd) { "this one asks" } else { "it asks" };
-        let how = format!("{} cases, this one {}; {whose} {odd}", those.len(), these.len());
-        Err(self.another(&how, do_instead))
+        let these = cases.iter().map(|case| case.name).collect();
+        self.same("cases", &these, &self.cases.iter().map(String::as_str).collect(), do_instead)
     }
 
     /// The kernels that it was to ask, by their names; an image from elsewhere has to be named again.
     pub(super) fn kernels(&self, store: &Store) -> Result<Vec<Kernel>, Failure> {
-        const AGAIN: &str = "give --kernel as it was given then";
+        let again = "give --kernel as it was given then";
         let names: Vec<String> = self.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let found =
-            kernels(store, &names).map_err(|why| format!("{why}; to go on with that run, {AGAIN}"))?;
-        self.same_kernels(&found, AGAIN)?;
+            kernels(store, &names).map_err(|why| format!("{why}; to go on with that run, {again}"))?;
+        self.same_kernels(&found, again)?;
         Ok(found)
     }
 
     /// Makes sure that these are the kernels that it was to ask, and the same images.
     pub(super) fn same_kernels(&self, kernels: &[Kernel], do_instead: &str) -> Result<(), Failure> {
-        let these: BTreeSet<(&str, &str)> =
-            kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
-        let those: BTreeSet<(&str, &str)> =
-            self.kernels.iter().map(|kernel| (kernel.name.as_str(), kernel.sha256.as_str())).collect();
-        let Some((odd, _)) = these.symmetric_difference(&those).next() else { return Ok(()) };
-        let has = |all: &BTreeSet<(&str, &str)>| all.iter().any(|(name, _)| name == odd);
-        let whose = match (has(&these), has(&those)) {
-            (true, true) => "the images differ of",
-            (true, false) => "this one asks",
-            _ => "it asks",
-        };
-        let how = format!("{} kernels, this one {}; {whose} {odd}", those.len(), these.len());
+        let these = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        let those = self.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        self.same("kernels", &these, &those, do_instead)?;
+        // Both are in the order of `place::kernels`.
+        let is_another = |(now, then): &(&Kernel, &KernelInfo)| now.sha256 != then.sha256;
+        match kernels.iter().zip(&self.kernels).find(is_another) {
+            Some((kernel, _)) => Err(self.another(&format!("another image of {}", kernel.name), do_instead)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that what is asked now is what it was to ask.
+    fn same(
+        &self,
+        what: &str,
+        these: &BTreeSet<&str>,
+        those: &BTreeSet<&str>,
+        do_instead: &str,
+    ) -> Result<(), Failure> {
+        let Some(odd) = these.symmetric_difference(those).next() else { return Ok(()) };
+        let whose = if these.contains(odd) { "this one asks" } else { "it asks" };
+        let how = format!("{} {what}, this one {}; {whose} {odd}", those.len(), these.len());
         Err(self.another(&how, do_instead))
     }
 

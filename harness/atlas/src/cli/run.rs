@@ -1,5 +1,6 @@
 //! `atlas run`.
 
+use super::outputs::{Outputs, write};
 use super::place::{AccelChoice, accelerator, default_jobs, guests, kernels};
 use super::resume::Earlier;
 use super::{ENVIRONMENT, Failure, interrupt};
@@ -14,7 +15,7 @@ use crate::shard::Shard;
 use crate::store::Writer;
 use atlas_vm::BootOptions;
 use atlas_vm::kernels::Store;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -131,18 +132,18 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         Some(earlier) if args.kernel.is_empty() => earlier.kernels(&store)?,
         _ => kernels(&store, &args.kernel)?,
     };
-    let mut jit = args.jit.unwrap_or_default();
-    if let Some(earlier) = &earlier {
-        earlier.same_kernels(&kernels, "leave --kernel out to go on with it")?;
-        jit = earlier.jit(args.jit)?;
-    }
+    let jit = match &earlier {
+        Some(earlier) => {
+            earlier.same_kernels(&kernels, "leave --kernel out to go on with it")?;
+            earlier.jit(args.jit)?
+        }
+        None => args.jit.unwrap_or_default(),
+    };
     let shard = args.shard.or(earlier.as_ref().and_then(|earlier| earlier.shard));
     let (done, events) = earlier.map(|earlier| (earlier.done, earlier.events)).unwrap_or_default();
     // Outputs are opened before the work starts, so that a bad path fails at once.
     let mut writer = Writer::create(&args.out, args.resume)?;
-    if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
-        std::fs::write(path, "").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
+    let _outputs = Outputs::open(args.json.iter())?;
     let stop = interrupt::watch()?;
     let accelerator = accelerator(args.accel, &store, &kernels)?;
     let mut options =
@@ -176,10 +177,8 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         report.exit.iter_mut().for_each(|exit| exit.status = ENVIRONMENT);
     }
     let kept = writer.finish();
-    match args.json.as_deref() {
-        Some(path) if path == Path::new("-") => say!("{}", render(&report, Format::Json)?),
-        Some(path) => std::fs::write(path, render(&report, Format::Json)?)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
+    match &args.json {
+        Some(path) => write(path, &render(&report, Format::Json)?)?,
         None => say!("{}", render(&report, Format::Terminal)?),
     }
     kept?;

@@ -1,7 +1,7 @@
 //! `atlas sweep`.
 
 use super::compiler::{CompilerChoice, subject};
-use super::each::{interrupted, on_each};
+use super::each::{interrupted, on_each, teller};
 use super::place::{Place, Ready};
 use super::{DEVIATES, Failure};
 use crate::cli::out::{say, sayln};
@@ -85,12 +85,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
         jit: args.place.jit,
         limit: Duration::from_secs(args.limit.into()),
     };
-    let tell = |line: &str| {
-        // What is lost on Ctrl-C was ended by it.
-        if !args.quiet && !stop.load(SeqCst) {
-            eprintln!("{line}");
-        }
-    };
+    let tell = teller(args.quiet, &stop);
     let legs = on_each(&kernels, &stop, |kernel| on_kernel(kernel, &guests, &order, &tell));
     if args.json {
         let mut json = text::to_json(&legs);

@@ -113,7 +113,8 @@ impl Ledger {
             let path = path.clone();
             self.entries.push((at, Made { abi, nr, args, ip, came, count: 1, path, task }));
         } else {
-            *(if allowed { &mut self.left_out.allowed } else { &mut self.left_out.denied }) += 1;
+            self.left_out.allowed += u64::from(allowed);
+            self.left_out.denied += u64::from(!allowed);
             if group.is_empty() {
                 // A program may ask for as many numbers as there are; each would leave a group behind.
                 self.groups.remove(&key);

@@ -278,8 +278,8 @@ impl Machine<'_> {
                 Came::Forever
             }
             Ruling::Run | Ruling::Traced(_) => Came::Back(Value::Exactly(match call.abi {
-                Abi::I386 if restart == Restart::No => i64::from(call.nr as i32),
-                _ => result,
+                Abi::I386 => i64::from(result as i32),
+                Abi::X86_64 | Abi::X32 => result,
             })),
             // The stub has nothing behind its rt_sigreturn but a fault.
             Ruling::Return(_) => Came::ProcessEnds(killed_by(signal::ILL)),
