@@ -7,6 +7,7 @@
 //! A **probe** finds out one feature or quirk by its effect. Both come in lists, in the order that
 //! reports show.
 
+mod attached;
 mod attacks;
 mod case;
 pub mod faults;
@@ -16,6 +17,7 @@ mod passing;
 pub mod probes;
 pub(crate) mod program32;
 pub mod rubies;
+mod scheduling;
 mod script;
 mod sigsys;
 pub mod themes;

@@ -82,13 +82,12 @@ pub(crate) fn poll(listener: i32) -> i64 {
     i64::from(entry.revents)
 }
 
-/// Waits until a listener has something to receive, at most two seconds.
-pub(crate) fn wait_for_one(listener: i32) {
+/// Waits until a descriptor has something to receive, at most two seconds, and says whether it has.
+pub(crate) fn wait_for_one(listener: i32) -> bool {
     let mut entry = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
     // SAFETY: as in `poll`.
-    unsafe {
-        libc::poll(&raw mut entry, 1, 2000);
-    }
+    let found = unsafe { libc::poll(&raw mut entry, 1, 2000) };
+    found == 1
 }
 
 /// A child that makes the notifying call, without a descriptor of the listener: one more would keep

@@ -22,6 +22,8 @@ pub(crate) fn hand_over(stage: &Stage, life: impl FnOnce()) -> (i32, i32) {
         let _ = sys::number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
         life();
     });
+    // Who waits for a descriptor learns that none comes once nobody has the other end.
+    sys::close(theirs);
     (pid, receive_descriptor(ours))
 }
 

@@ -4,11 +4,12 @@
 //! `int80_landing_pad`), which a 64-bit process does not have. So the program is an image of its own,
 //! written to a file and executed.
 
+use crate::attached::attach;
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
+use atlas_model::Abi;
 use atlas_model::bpf::Insn;
 use atlas_model::traits::Feature;
-use atlas_model::{Abi, Filter};
 
 /// Where the program is loaded, a page for all of it.
 pub(crate) const BASE: u32 = 0x0804_8000;
@@ -22,6 +23,8 @@ pub(crate) enum Entry {
     Int80,
     /// `sysenter`, Intel's; AMD's processors refuse it while the kernel is a 64-bit one.
     Sysenter,
+    /// `sysenter` with a stack pointer to nowhere.
+    SysenterNowhere,
     /// `syscall`, AMD's; Intel's refuse it in 32-bit code.
     Syscall,
 }
@@ -31,7 +34,7 @@ impl Entry {
     pub(crate) const fn needs(self) -> Feature {
         match self {
             Self::Int80 => Feature::AbiI386,
-            Self::Sysenter => Feature::EntrySysenter,
+            Self::Sysenter | Self::SysenterNowhere => Feature::EntrySysenter,
             Self::Syscall => Feature::EntrySyscall32,
         }
     }
@@ -44,17 +47,24 @@ impl Entry {
             Self::Int80 => &[0xcd, 0x80, 0xc3],
             // push ecx; push edx; push ebp; mov ebp, esp; sysenter
             Self::Sysenter => &[0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34],
+            // xor ebp, ebp; sysenter
+            Self::SysenterNowhere => &[0x31, 0xed, 0x0f, 0x34],
             // push ecx; push edx; push ebp; mov ebp, ecx; syscall
             Self::Syscall => &[0x51, 0x52, 0x55, 0x89, 0xcd, 0x0f, 0x05],
         }
     }
 }
 
-/// The image: getuid by an entry, then exit with the result negated, by `int $0x80`.
-fn image(entry: Entry) -> Vec<u8> {
+/// What stands in the register of the sixth argument when the program makes its call.
+pub(crate) const SIXTH: u32 = 0x5349_5854;
+
+/// The image: a call without arguments by an entry, then exit with the result negated, by `int $0x80`.
+fn image(entry: Entry, nr: u32) -> Vec<u8> {
+    let [low, high, ..] = nr.to_le_bytes();
+    let [a, b, c, d] = SIXTH.to_le_bytes();
     let mut code = vec![
-        // mov eax, 24 (getuid); call over the end
-        0xb8, 24, 0, 0, 0, 0xe8, 11, 0, 0, 0,
+        // mov eax, nr; mov ebp, SIXTH; call over the end
+        0xb8, low, high, 0, 0, 0xbd, a, b, c, d, 0xe8, 11, 0, 0, 0,
         // mov ebx, eax; neg ebx; mov eax, 1 (exit); int $0x80
         0x89, 0xc3, 0xf7, 0xdb, 0xb8, 1, 0, 0, 0, 0xcd, 0x80,
     ];
@@ -76,18 +86,29 @@ fn image(entry: Entry) -> Vec<u8> {
 /// Runs the program behind a filter and gives its end: the errno that its call came back with, or the
 /// signal that ended it.
 pub(crate) fn run(stage: &Stage, entry: Entry, filter: Option<Vec<Insn>>) -> i64 {
+    run_as(stage, &image(entry, call()), 0o755, || {
+        if let Some(filter) = filter {
+            attach(filter);
+        }
+    })
+}
+
+/// Runs a program that makes this call, after some preparation, from a file with these permissions. Gives the low
+/// eight bits of the result negated, or the signal that ended it.
+pub(crate) fn exit_with(stage: &Stage, call: &str, mode: u32, before: impl FnOnce()) -> i64 {
+    run_as(stage, &image(Entry::Int80, crate::script::number(Abi::I386, call)), mode, before)
+}
+
+fn run_as(stage: &Stage, image: &[u8], mode: u32, before: impl FnOnce()) -> i64 {
     use std::os::unix::fs::PermissionsExt;
     let path = PATH.to_str().unwrap_or_default();
-    let written = std::fs::write(path, image(entry))
-        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)));
+    let written = std::fs::write(path, image)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)));
     if written.is_err() {
         return -1;
     }
     let end = stage.child(|_| {
-        if let Some(filter) = filter {
-            let _ = sys::no_new_privs();
-            let _ = sys::install_by_prctl(&Filter(filter));
-        }
+        before();
         let list = [PATH.as_ptr() as u64, 0];
         // SAFETY: path and list live until the call returns, which it does only where it fails.
         unsafe {

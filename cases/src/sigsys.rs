@@ -5,11 +5,16 @@ pub(crate) type Handler = extern "C" fn(i32, *const libc::siginfo_t, *const libc
 
 /// Has SIGSYS run a handler, with more flags of sigaction(2).
 pub(crate) fn handle(handler: Handler, flags: i32) {
+    handle_signal(libc::SIGSYS, handler, flags);
+}
+
+/// The same of another signal.
+pub(crate) fn handle_signal(signal: i32, handler: Handler, flags: i32) {
     // SAFETY: the structure is complete, and a `Handler` is what SA_SIGINFO calls.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = flags | libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
     }
 }

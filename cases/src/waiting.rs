@@ -8,8 +8,13 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(12);
 
 /// Waits until something holds. Says whether it came to that.
-pub(crate) fn until(mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + LIMIT;
+pub(crate) fn until(holds: impl FnMut() -> bool) -> bool {
+    until_within(LIMIT, holds)
+}
+
+/// Waits until something holds, but no longer than this. Says whether it came to that.
+pub(crate) fn until_within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
     while !holds() {
         if Instant::now() > end {
             return false;
@@ -22,8 +27,22 @@ pub(crate) fn until(mut holds: impl FnMut() -> bool) -> bool {
 /// The state of a task as /proc says it: `S` sleeps, `D` sleeps and only dies, `T` is stopped. `X`
 /// where there is no such task.
 pub(crate) fn state(task: i32) -> char {
-    let stat = sys::read_file(&format!("/proc/{task}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+    stat(task, 0).chars().next().unwrap_or('X')
+}
+
+/// A field of a task's line in /proc, counted from its state (proc_pid_stat(5)); empty where there is no such task.
+fn stat(task: i32, field: usize) -> String {
+    let line = sys::read_file(&format!("/proc/{task}/stat")).unwrap_or_default();
+    let rest = line.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    rest.split_whitespace().nth(field).unwrap_or_default().to_owned()
+}
+
+/// Waits until a task that is ending sleeps, as the first process of a pid namespace does until all others of it are
+/// gone (kernel/pid_namespace.c zap_pid_ns_processes; 7.2 says `I` of it).
+pub(crate) fn until_asleep_while_ending(task: i32) -> bool {
+    // PF_EXITING, include/linux/sched.h.
+    let ending = || stat(task, 6).parse().is_ok_and(|flags: u64| flags & 4 != 0);
+    until(|| ending() && matches!(state(task), 'S' | 'I'))
 }
 
 /// Waits until a task sleeps in a call.

@@ -1,10 +1,12 @@
-//! docs/bugs.md is true: it names cases and probes that are there, and every quirk of kind bug.
+//! docs/bugs.md and docs/manuals.md are true: they name cases and probes that are there, and the former every quirk of
+//! kind bug.
 
 use atlas_model::traits::{Feature, Kind, Quirk};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const TABLE: &str = include_str!("../../docs/bugs.md");
+const MANUALS: &str = include_str!("../../docs/manuals.md");
 
 /// The rows: the bug, and what stands under "shown by".
 fn rows() -> Vec<(&'static str, &'static str)> {
@@ -49,6 +51,20 @@ fn every_quirk_of_kind_bug_has_its_row_and_its_finding() {
         let row = rows().into_iter().find(|(_, shown)| names(shown).any(|it| it == name));
         let (bug, _) = row.unwrap_or_else(|| panic!("{name} has no row"));
         assert!(bug.contains(&format!("(findings/{name}.md)")), "{name}: no link to its finding");
+    }
+}
+
+#[test]
+fn every_row_about_a_manual_names_cases() {
+    let cases: BTreeSet<&str> = atlas_cases::catalogue().iter().map(|case| case.name).collect();
+    let rows: Vec<&str> = MANUALS.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() >= 7, "{} rows", rows.len());
+    for row in rows {
+        let shown = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        assert!(shown.contains("::"), "{row}: no case");
+        for name in names(shown) {
+            assert!(cases.contains(name), "there is no case {name}");
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
 use crate::program32;
 use crate::script::{FD_READ, SCRATCH};
-use crate::themes::{beside, charged, entry, ring, uprobe, vsyscall};
+use crate::themes::{
+    beside, capability, charged, entry, failed_clone, info, logging, namespace, notify, ring, uprobe,
+    vsyscall,
+};
 use atlas_model::experiment::Disposition;
 use atlas_model::traits::Feature;
 use atlas_model::{Abi, Action, Experiment, bpf};
@@ -193,7 +196,25 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
             Choreography(stages::get_metadata, |facts| Some(fact(facts, "flags")? == 2))
         }
         Feature::PtraceSyscallInfo => {
-            Choreography(stages::syscall_info, |facts| Some(fact(facts, "operation")? == 3))
+            Choreography(info::observe_info, |facts| Some(fact(facts, "operation")? == 3))
+        }
+        Feature::NotifHangUp => {
+            Choreography(notify::observe_hang_up, |facts| Some(fact(facts, "hung up once reaped")? == 1))
+        }
+        Feature::PidNamespaces => {
+            Choreography(namespace::observe_there, |facts| Some(fact(facts, "first process")? == 1))
+        }
+        Feature::UserNamespaces => {
+            Choreography(capability::observe_namespace, |facts| Some(fact(facts, "unshare")? == 0))
+        }
+        Feature::LogRecords => {
+            Choreography(logging::observe_records, |facts| Some(fact(facts, "records")? == 1))
+        }
+        Feature::Userfaultfd => {
+            Choreography(failed_clone::observe_stopping, |facts| Some(fact(facts, "page")? == 0))
+        }
+        Feature::PtraceSetSyscallInfo => {
+            Choreography(info::observe_set, |facts| Some(fact(facts, "mask that was set")? == 0o77))
         }
         Feature::SuspendSeccomp => Choreography(stages::suspend, |facts| {
             Some(fact(facts, "attached")? == 0 && fact(facts, "call ran").unwrap_or(0) == 1)

@@ -3,7 +3,9 @@
 use super::stages;
 use super::{ProbeBody, fact, last, signal, value};
 use crate::Script;
-use crate::themes::{charged, compat, notify, notify_end, notify_fd, proc, ptrace, vsyscall};
+use crate::themes::{
+    charged, compat, failed_clone, notify, notify_end, notify_queue, proc, ptrace, vsyscall,
+};
 use atlas_model::bpf::{self, Insn, op};
 use atlas_model::experiment::{CLONE_VM, Disposition, Program, Via};
 use atlas_model::observation::{End, Observation};
@@ -199,6 +201,17 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::NumberHighBitsRefused => {
             Experiment(|| script().number(1 << 32 | 110, []).done(), |seen| Some(last(seen)? == -38))
         }
+        Quirk::NumberCutBySeccomp => Experiment(
+            || {
+                let script = script().number(1 << 32 | 110, []).no_new_privs();
+                script.filter(vec![bpf::ret(Action::Allow)]).number(1 << 32 | 110, []).done()
+            },
+            // The supervisor, process 1, is the parent.
+            |seen| {
+                let cut = value(seen, 0) == Some(-38) && last(seen) == Some(1);
+                (value(seen, 2) == Some(0)).then_some(cut)
+            },
+        ),
         Quirk::SuspendBySeize => Choreography(stages::seize_suspended, |facts| match fact(facts, "seize")? {
             0 => Some(true),
             -1 => Some(false),
@@ -214,8 +227,21 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::TsyncTraceBypass => {
             Choreography(ptrace::observe_parked, |facts| Some(fact(facts, "parked call was filtered")? == 0))
         }
-        Quirk::AddfdSendLost => Choreography(notify_fd::observe_interrupted, |facts| {
-            match (fact(facts, "add and send")?, fact(facts, "caller got")?) {
+        Quirk::FailedCloneKeepsFilter => Choreography(failed_clone::observe, |facts| {
+            let seen = fact(facts, "without a clone")? & i64::from(libc::POLLHUP) != 0
+                && fact(facts, "clone")? == -12;
+            seen.then_some(fact(facts, "once all are gone")? == 0)
+        }),
+        Quirk::AddfdEarlyReturn => Choreography(notify_queue::observe_interrupted, |facts| {
+            match (fact(facts, "add")?, fact(facts, "caller got")?) {
+                (-4, 0) => Some(true),
+                // Or there is no ADDFD.
+                (-4, 4242) | (-22, _) => Some(false),
+                _ => None,
+            }
+        }),
+        Quirk::AddfdSendLost => Choreography(notify_queue::observe_send_interrupted, |facts| {
+            match (fact(facts, "add")?, fact(facts, "caller got")?) {
                 (-4, 0) => Some(true),
                 // Or SEND is no flag here, which nothing can be lost by.
                 (-4 | -22, _) => Some(false),

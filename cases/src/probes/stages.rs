@@ -1,5 +1,6 @@
 //! The guest's side of the probes that are choreographies.
 
+use crate::attached::{NOBODY, become_user};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::themes::proc::status;
 use crate::{Script, passing, tracee, waiting};
@@ -81,20 +82,6 @@ pub(super) fn get_metadata(stage: &Stage) {
     });
 }
 
-pub(super) fn syscall_info(stage: &Stage) {
-    let filter = Filter(Script::on(Abi::X86_64, "getppid", Action::Trace(1)));
-    let pid = tracee::start(stage, tracee::TRACE_SECCOMP, move |_| {
-        let _ = sys::install_by_prctl(&filter);
-        let _ = sys::number(libc::SYS_getppid, [0; 6]);
-    });
-    let _ = tracee::resume(pid, libc::PTRACE_CONT);
-    let mut info = [0_u8; 128];
-    let size = info.len() as u64;
-    stage.fact("size", tracee::ptrace(0x420e, pid, size, info.as_mut_ptr() as u64));
-    stage.fact("operation", info[0].into());
-    sys::kill(pid, libc::SIGKILL);
-}
-
 pub(super) fn suspend(stage: &Stage) {
     let me = std::process::id();
     let filter = Filter(Script::on(Abi::X86_64, "getppid", Action::Errno(7)));
@@ -110,8 +97,7 @@ pub(super) fn suspend(stage: &Stage) {
 /// A child of ours seized with the option, by a task that has no privilege.
 pub(super) fn seize_suspended(stage: &Stage) {
     let _ = stage.child(|stage| {
-        let nobody = 65_534;
-        let _ = sys::number(libc::SYS_setresuid, [nobody, nobody, nobody, 0, 0, 0]);
+        become_user(NOBODY);
         // Changing the user has made us undumpable, and so our child would not be traceable.
         let _ = sys::prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0]);
         let pid = stage.start(|_| {

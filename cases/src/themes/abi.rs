@@ -156,6 +156,20 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     case(
+        "abi::bits_above_31_of_an_allowed_number",
+        "Where a filter allows the lower half, that is the call that runs, also where the kernel refuses the whole unfiltered.",
+        NEEDS,
+        |abi| {
+            let high = 1 << 32 | u64::from(GETPPID);
+            Script::new(abi)
+                .no_new_privs()
+                .filter(on_word(offset::NR, 9_999, 4))
+                .number(high, [])
+                .number(u64::from(GETPPID), [])
+                .done()
+        },
+    ),
+    case(
         "abi::instruction_pointer",
         "Filters see the address after the instruction, both halves.",
         NEEDS,

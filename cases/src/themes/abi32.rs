@@ -14,6 +14,7 @@ const INT80: &[Feature] = &[Feature::ModeFilter, Entry::Int80.needs()];
 const SYSENTER: &[Feature] = &[Feature::ModeFilter, Entry::Sysenter.needs()];
 const SYSCALL: &[Feature] = &[Feature::ModeFilter, Entry::Syscall.needs()];
 const SIGSYS: i64 = 1031;
+const SIGSEGV: i64 = 1011;
 
 macro_rules! entry {
     ($name:literal, $about:literal, $needs:ident, $entry:ident, $address:literal) => {
@@ -43,6 +44,18 @@ pub(crate) const CASES: &[Case] = &[
         Syscall,
         8
     ),
+    staged(
+        "abi::sysenter_without_a_stack",
+        "sysenter takes its sixth argument from the stack before filters are asked: where there is none a kill does not come.",
+        SYSENTER,
+        |stage| {
+            let kill = || Some(on_call(Abi::I386, vec![bpf::ret(Action::KillThread)]));
+            stage.fact("with a stack", program32::run(stage, Entry::Sysenter, kill()));
+            stage.fact("without", program32::run(stage, Entry::SysenterNowhere, kill()));
+        },
+        // The call comes back, and what it comes back to needs the stack.
+        |_: &Traits| vec![is("with a stack", SIGSYS), is("without", SIGSEGV)],
+    ),
 ];
 
 fn facts(address: i64) -> Vec<Fact> {
@@ -52,6 +65,7 @@ fn facts(address: i64) -> Vec<Fact> {
         is("number alone", 7),
         is("native arch", 0),
         is("address", address),
+        is("sixth argument", 9),
         is("killed", SIGSYS),
     ]
 }
@@ -88,5 +102,8 @@ fn observe(stage: &Stage, entry: Entry) {
         errno(8),
     ];
     tell("address", on_call(Abi::I386, within));
+    // The fast entries carry it on the program's stack (arch/x86/entry/common.c do_fast_syscall_32).
+    let sixth = vec![bpf::ld(offset::arg_low(5)), bpf::jeq(program32::SIXTH, 0, 1), errno(9), errno(10)];
+    tell("sixth argument", on_call(Abi::I386, sixth));
     tell("killed", on_call(Abi::I386, vec![bpf::ret(Action::KillThread)]));
 }

@@ -1,5 +1,6 @@
 //! What stands beside seccomp: Landlock, which judges files behind it, and the vDSO, which is before it.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::{Case, Script};
 use atlas_edge::stage::end_code;
@@ -92,8 +93,7 @@ fn observe_landlock(stage: &Stage) {
 fn observe_vdso(stage: &Stage) {
     let behind = |body: fn()| {
         end_code(stage.child(|_| {
-            let _ = sys::no_new_privs();
-            let _ = sys::install_by_prctl(&Filter(Script::on(NATIVE, "clock_gettime", Action::KillProcess)));
+            attach(Script::on(NATIVE, "clock_gettime", Action::KillProcess));
             body();
         }))
     };

@@ -1,8 +1,9 @@
 //! What a call by one ABI leaves behind for the next by another: compat state that must not leak.
 
+use crate::attached;
 use crate::case::{case, is, staged};
 use crate::listener;
-use crate::{Case, Script, waiting};
+use crate::{Case, Fact, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::traits::{Feature, Quirk, Traits};
@@ -39,22 +40,15 @@ pub(crate) const CASES: &[Case] = &[
         "abi::attach_by_i386",
         "An i386 call attaches a filter by the compat layout of sock_fprog, and the filter judges both ABIs.",
         &[Feature::ModeFilter, Feature::AbiI386],
-        observe_attach,
-        |traits: &Traits| {
-            // Where the compat layout has its pointer the native one has its padding.
-            let null = if traits.shows(Quirk::NullInsnsFault) { -14 } else { -22 };
-            let call = traits.has(Feature::SeccompSyscall);
-            let behind = |attached: bool| if attached { -7 } else { 1 };
-            vec![
-                is("prctl, native layout", null),
-                is("prctl", 0),
-                is("prctl: getppid by i386", -7),
-                is("prctl: getppid", -7),
-                is("seccomp", if call { 0 } else { -38 }),
-                is("seccomp: getppid by i386", behind(call)),
-                is("seccomp: getppid", behind(call)),
-            ]
-        },
+        |stage| attach_by(stage, &I386),
+        |traits: &Traits| attached_by(&I386, traits),
+    ),
+    staged(
+        "abi::attach_by_x32",
+        "So does an x32 call, though it is made from 64-bit code: x32's pointers have 32 bits.",
+        &[Feature::ModeFilter, Feature::AbiX32],
+        |stage| attach_by(stage, &X32),
+        |traits: &Traits| attached_by(&X32, traits),
     ),
     staged(
         "notify::ioctl_by_i386",
@@ -85,8 +79,38 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// By an i386 call, from the scratch area, which lies below 4 GiB as its pointers must.
-fn observe_attach(stage: &Stage) {
+/// An ABI with the compat layouts (kernel/seccomp.c seccomp_prepare_user_filter), and its numbers of three calls.
+struct Compat {
+    abi: Abi,
+    prctl: u32,
+    seccomp: u32,
+    getppid: u32,
+}
+
+const I386: Compat = Compat { abi: Abi::I386, prctl: 172, seccomp: 354, getppid: 64 };
+const X32: Compat = Compat {
+    abi: Abi::X32,
+    prctl: Abi::X32_BIT | 157,
+    seccomp: Abi::X32_BIT | 317,
+    getppid: Abi::X32_BIT | 110,
+};
+const NATIVE_GETPPID: u32 = 110;
+
+fn attached_by(by: &Compat, traits: &Traits) -> Vec<Fact> {
+    // Where the compat layout has its pointer the native one has its padding.
+    let null = if traits.shows(Quirk::NullInsnsFault) { -14 } else { -22 };
+    let facts_of = |call: &str, result: i64| {
+        let behind = if result == 0 { -7 } else { 1 };
+        [(String::new(), result), (format!(": getppid by {}", by.abi), behind), (": getppid".into(), behind)]
+            .map(|(what, value)| Fact { name: format!("{call}{what}").into(), ..is("", value) })
+    };
+    let seccomp = if traits.has(Feature::SeccompSyscall) { 0 } else { -38 };
+    let first = is("prctl, native layout", null);
+    [vec![first], facts_of("prctl", 0).into(), facts_of("seccomp", seccomp).into()].concat()
+}
+
+/// From the scratch area, which lies below 4 GiB as pointers of these ABIs must.
+fn attach_by(stage: &Stage, by: &Compat) {
     use crate::script::SCRATCH;
     let word = |at: u64, value: u32| {
         // SAFETY: the scratch area is mapped, writable and longer than what is put there.
@@ -94,9 +118,8 @@ fn observe_attach(stage: &Stage) {
     };
     let filter = Filter(vec![
         bpf::ld(offset::NR),
-        // getppid of x86-64 and of i386.
-        bpf::jeq(110, 1, 0),
-        bpf::jeq(64, 0, 1),
+        bpf::jeq(NATIVE_GETPPID, 1, 0),
+        bpf::jeq(by.getppid, 0, 1),
         bpf::ret(Action::Errno(7)),
         bpf::ret(Action::Allow),
     ]);
@@ -110,23 +133,20 @@ fn observe_attach(stage: &Stage) {
         word(place, filter.len() as u32);
         word(place + pointer, insns as u32);
     }
-    let by_i386 = |nr: u64, args: [u64; 3]| {
+    let called = |nr: u32, args: [u64; 3]| {
         let args = [args[0], args[1], args[2], 0, 0, 0];
         // SAFETY: the kernel reads the scratch area at most.
-        unsafe { atlas_edge::stub::call(&atlas_model::Call { abi: Abi::I386, nr, args }) }
+        unsafe { atlas_edge::stub::call(&atlas_model::Call { abi: by.abi, nr: nr.into(), args }) }
     };
     let _ = sys::no_new_privs();
-    // i386's prctl, seccomp and getppid are 172, 354 and 64. The children's parent is none of them.
-    stage.fact("prctl, native layout", by_i386(172, [22, 2, native]));
+    stage.fact("prctl, native layout", called(by.prctl, [22, 2, native]));
+    // The children's parent has none of these errnos for a pid.
     let one_if_pid = |value: i64| if value > 0 { 1 } else { value };
-    for (nr, args, names) in [
-        (172, [22, 2, compat], ["prctl", "prctl: getppid by i386", "prctl: getppid"]),
-        (354, [1, 0, compat], ["seccomp", "seccomp: getppid by i386", "seccomp: getppid"]),
-    ] {
+    for (name, nr, args) in [("prctl", by.prctl, [22, 2, compat]), ("seccomp", by.seccomp, [1, 0, compat])] {
         let _ = stage.child(|stage| {
-            stage.fact(names[0], by_i386(nr, args));
-            stage.fact(names[1], one_if_pid(by_i386(64, [0; 3])));
-            stage.fact(names[2], one_if_pid(sys::number(libc::SYS_getppid, [0; 6])));
+            stage.fact(name, called(nr, args));
+            stage.fact(&format!("{name}: getppid by {}", by.abi), one_if_pid(called(by.getppid, [0; 3])));
+            stage.fact(&format!("{name}: getppid"), one_if_pid(sys::number(libc::SYS_getppid, [0; 6])));
         });
     }
 }
@@ -146,15 +166,14 @@ pub(crate) fn observe_ioctl(stage: &Stage) {
 
 /// Answers number 39 of i386 with an errno, and of x86-64 nothing.
 fn attach() {
-    let _ = sys::no_new_privs();
-    let _ = sys::install_by_prctl(&Filter(vec![
+    attached::attach(vec![
         bpf::ld(offset::ARCH),
         bpf::jeq(Abi::I386.audit_arch(), 0, 3),
         bpf::ld(offset::NR),
         bpf::jeq(GETPID, 0, 1),
         bpf::ret(Action::Errno(7)),
         bpf::ret(Action::Allow),
-    ]));
+    ]);
 }
 
 /// A native getpid: 1 where it came to a pid, else the errno negated.
@@ -166,7 +185,7 @@ fn native() -> i64 {
 }
 
 /// An i386 call without arguments, in place: a fork must not share a stack page with its maker's stub.
-fn int80(nr: i64) -> i64 {
+pub(super) fn int80(nr: i64) -> i64 {
     let result: i64;
     // SAFETY: callers make calls without pointers. Old kernels clear r8 to r11.
     unsafe {

@@ -1,12 +1,13 @@
 //! Ways into the kernel, and what seccomp does not see of them.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::{Case, Script, sigsys, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Filter, bpf};
+use atlas_model::{Abi, Action, bpf};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
@@ -52,11 +53,6 @@ pub(crate) const CASES: &[Case] = &[
         |_: &Traits| vec![is("execve", -1), is("execveat of no file", -2)],
     ),
 ];
-
-fn attach(filter: Vec<atlas_model::Insn>) {
-    let _ = sys::no_new_privs();
-    let _ = sys::install_by_prctl(&Filter(filter));
-}
 
 /// A filter that answers these numbers with EPERM.
 fn refuse(numbers: &[u32]) -> Vec<atlas_model::Insn> {

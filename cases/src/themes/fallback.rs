@@ -4,12 +4,13 @@
 //! The guest's C library is linked into it, so each row is one and the same library on every kernel:
 //! glibc 2.34 or later, the first whose pthread_create makes clone3.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::{Case, Fact};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Action, Filter, bpf};
+use atlas_model::{Action, bpf};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 const EPERM: u16 = 1;
@@ -125,8 +126,7 @@ fn behind(stage: &Stage, nr: i64, errno: u16, call: impl FnOnce() -> i64) -> i64
             bpf::ret(Action::Errno(errno)),
             bpf::ret(Action::Allow),
         ];
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(filter));
+        attach(filter);
         got.store(call(), std::sync::atomic::Ordering::SeqCst);
     });
     got.load(std::sync::atomic::Ordering::SeqCst)

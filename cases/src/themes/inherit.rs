@@ -1,5 +1,6 @@
 //! Inheritance: who has a filter after fork, clone and execve.
 
+use crate::attached::attach;
 use crate::case::{both, case, is, staged};
 use crate::script::number;
 use crate::{Case, Script};
@@ -8,7 +9,7 @@ use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::experiment::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VM, Disposition, EXEC_NEEDS};
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Filter, Insn, bpf};
+use atlas_model::{Abi, Action, Insn, bpf};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 
@@ -268,8 +269,7 @@ fn only_to_start() -> Vec<Insn> {
 
 fn observe_exec(stage: &Stage) {
     let end = stage.child(|_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(Script::on(Abi::X86_64, "getppid", Action::Errno(6))));
+        attach(Script::on(Abi::X86_64, "getppid", Action::Errno(6)));
         let _ = std::os::unix::process::CommandExt::exec(std::process::Command::new("/init").arg(AFTER_EXEC));
     });
     stage.fact("exit status after execve: errno of getppid, plus 100 with no_new_privs", end_code(end));

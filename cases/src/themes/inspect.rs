@@ -1,7 +1,8 @@
 //! Tracers: what ptrace(2) says of filters, and how it suspends them.
 
+use crate::attached::{NOBODY, become_user};
 use crate::case::{is, staged};
-use crate::tracee::{self, TRACE_SECCOMP, ptrace};
+use crate::tracee::{self, ptrace};
 use crate::{Case, Script};
 use atlas_edge::{Stage, sys};
 use atlas_model::experiment::layout;
@@ -11,8 +12,6 @@ use atlas_model::{Abi, Action, Filter, bpf};
 const NATIVE: Abi = Abi::X86_64;
 /// `PTRACE_SECCOMP_GET_METADATA`.
 const GET_METADATA: u32 = 0x420d;
-/// `PTRACE_GET_SYSCALL_INFO`.
-const GET_SYSCALL_INFO: u32 = 0x420e;
 /// `PTRACE_O_SUSPEND_SECCOMP`.
 const SUSPEND: u64 = 1 << 21;
 const EINVAL: i64 = -22;
@@ -92,24 +91,6 @@ pub(crate) const CASES: &[Case] = &[
             vec![is("by nobody", seized)]
         },
     ),
-    staged(
-        "ptrace::syscall_info",
-        "GET_SYSCALL_INFO tells seccomp's stop from the others, with number, arguments and the filter's data.",
-        &[Feature::PtraceSyscallInfo],
-        observe_info,
-        |_: &Traits| {
-            vec![
-                is("operation", 3),
-                is("arch is native", 1),
-                is("number", 110),
-                is("first argument", 11),
-                is("sixth argument", 66),
-                is("data", 4660),
-                is("the call's exit is operation 2", 2),
-                is("its result is an error", 0),
-            ]
-        },
-    ),
 ];
 
 /// A tracee with these filters, oldest first, that has stopped itself.
@@ -169,8 +150,7 @@ fn observe_get_filter_errors(stage: &Stage) {
 
 /// Gives every privilege away, and stays one that may be traced.
 fn become_nobody() {
-    let nobody = 65_534;
-    let _ = sys::number(libc::SYS_setresuid, [nobody, nobody, nobody, 0, 0, 0]);
+    become_user(NOBODY);
     let _ = sys::prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0]);
 }
 
@@ -247,34 +227,4 @@ fn observe_suspend_by_seize(stage: &Stage) {
         stage.fact("by nobody", ptrace(libc::PTRACE_SEIZE, pid, 0, SUSPEND));
         sys::kill(pid, libc::SIGKILL);
     });
-}
-
-fn observe_info(stage: &Stage) {
-    let filter = Filter(Script::on(NATIVE, "getppid", Action::Trace(4660)));
-    // PTRACE_O_TRACESYSGOOD, without which a stop at a call is told as none.
-    let pid = tracee::start(stage, TRACE_SECCOMP | 1, move |_| {
-        let _ = sys::install_by_prctl(&filter);
-        let _ = sys::number(libc::SYS_getppid, [11, 22, 33, 44, 55, 66]);
-    });
-    let _ = tracee::resume(pid, libc::PTRACE_CONT);
-    // struct ptrace_syscall_info: operation, padding, arch, two addresses, then a union: number, six
-    // arguments and the data, or the result and whether it is an error.
-    let info = || {
-        let mut info = [0_u64; 16];
-        let size = size_of_val(&info) as u64;
-        let _ = ptrace(GET_SYSCALL_INFO, pid, size, info.as_mut_ptr() as u64);
-        info
-    };
-    let at = info();
-    stage.fact("operation", at[0] as i64 & 0xff);
-    stage.fact("arch is native", (at[0] >> 32 == u64::from(NATIVE.audit_arch())).into());
-    stage.fact("number", at[3] as i64);
-    stage.fact("first argument", at[4] as i64);
-    stage.fact("sixth argument", at[9] as i64);
-    stage.fact("data", at[10] as i64 & 0xffff_ffff);
-    let _ = tracee::resume(pid, libc::PTRACE_SYSCALL);
-    let at = info();
-    stage.fact("the call's exit is operation 2", at[0] as i64 & 0xff);
-    stage.fact("its result is an error", at[4] as i64 & 0xff);
-    let _ = tracee::resume(pid, libc::PTRACE_CONT);
 }

@@ -3,13 +3,14 @@
 //! The library is linked into the guest, so it is one and the same on every kernel. Its levels and
 //! attributes are those of seccomp_api_get(3) and seccomp_attr_set(3).
 
+use crate::attached::{NOBODY, attach, become_user};
 use crate::case::{Want, is, staged};
 use crate::script::FD_WRITE;
 use crate::{Case, Fact, Script, listener, sigsys, tracee, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Filter, bpf};
+use atlas_model::{Abi, Action, bpf};
 use libseccomp::error::SeccompError;
 use libseccomp::{
     ScmpAction, ScmpFilterAttr, ScmpFilterContext, ScmpNotifReq, ScmpNotifResp, ScmpNotifRespFlags,
@@ -196,8 +197,7 @@ fn flags_of(attributes: impl FnOnce(&mut ScmpFilterContext) -> Result<(), Seccom
 
 fn spied(context: &ScmpFilterContext) -> i64 {
     sigsys::handle(trapped, 0);
-    let _ = sys::no_new_privs();
-    let _ = sys::install_by_prctl(&Filter(Script::on(Abi::X86_64, "seccomp", Action::Trap(0))));
+    attach(Script::on(Abi::X86_64, "seccomp", Action::Trap(0)));
     SECOND.store(i64::MIN, SeqCst);
     let _ = context.load();
     SECOND.load(SeqCst)
@@ -236,8 +236,7 @@ fn observe_nnp(stage: &Stage) {
         stage.fact("left alone", sys::prctl(GET, [0; 4]));
     });
     let _ = stage.child(|stage| {
-        let nobody = 65_534;
-        let _ = sys::number(libc::SYS_setresuid, [nobody, nobody, nobody, 0, 0, 0]);
+        become_user(NOBODY);
         stage.fact("nobody without it", errno(without().and_then(|context| context.load())));
     });
 }

@@ -1,18 +1,23 @@
 //! What the kernel's log says of seccomp: which decisions are recorded, and the fields of a record.
 
+use crate::attached::become_user;
 use crate::case::{is, staged};
 use crate::{Case, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Filter};
+use atlas_model::{Abi, Action, Filter, Insn};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
-const NEEDS: &[Feature] = &[Feature::ActionLog, Feature::FlagLog, Feature::ActionsLogged];
+const NEEDS: &[Feature] = &[Feature::LogRecords, Feature::FlagLog, Feature::ActionsLogged];
 const NATIVE: Abi = Abi::X86_64;
-const LOGGED: &str = "/proc/sys/kernel/seccomp/actions_logged";
+const X32_GETPPID: u32 = Abi::X32_BIT | 110;
+pub(super) const LOGGED: &str = "/proc/sys/kernel/seccomp/actions_logged";
 const FLAG_LOG: u32 = 2;
+/// How long a record is waited for where it is not known that there are any.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The call that marks the end of what is looked for.
 const MARK: i64 = libc::SYS_getuid;
 
@@ -33,6 +38,32 @@ pub(crate) const CASES: &[Case] = &[
                 is("code", 0x7ffc_0000),
                 is("ip is in our code", 1),
             ]
+        },
+    ),
+    staged(
+        "logging::i386_call",
+        "A record of an i386 call says so by arch and by compat, and its number is i386's.",
+        &[Feature::LogRecords, Feature::AbiI386],
+        |stage| {
+            by_compat(stage, Script::on(Abi::I386, "getppid", Action::Log), || super::compat::int80(64));
+        },
+        |_: &Traits| {
+            let arch = i64::from(Abi::I386.audit_arch());
+            vec![is("records", 1), is("arch", arch), is("syscall", 64), is("compat", 1)]
+        },
+    ),
+    staged(
+        "logging::x32_call",
+        "A record of an x32 call has the native arch, the number with its bit, and says compat.",
+        &[Feature::LogRecords, Feature::AbiX32],
+        |stage| {
+            by_compat(stage, Script::on_number(X32_GETPPID as i32, Action::Log), || {
+                sys::number(X32_GETPPID.into(), [0; 6])
+            });
+        },
+        |_: &Traits| {
+            let (arch, nr) = (i64::from(NATIVE.audit_arch()), i64::from(X32_GETPPID));
+            vec![is("records", 1), is("arch", arch), is("syscall", nr), is("compat", 1)]
         },
     ),
     staged(
@@ -58,14 +89,14 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "logging::not_asked_for",
         "ERRNO, TRAP, TRACE and USER_NOTIF are not recorded unless a filter asks; ALLOW never is.",
-        &[Feature::ActionLog, Feature::FlagLog, Feature::ActionsLogged, Feature::ActionUserNotif],
+        &[Feature::LogRecords, Feature::FlagLog, Feature::ActionsLogged, Feature::ActionUserNotif],
         |stage| others(stage, 0),
         |_: &Traits| OTHERS.iter().map(|(name, _)| is(name, -1)).collect(),
     ),
     staged(
         "logging::asked_for",
         "FILTER_FLAG_LOG asks for them, and the record's code is the action without its data.",
-        &[Feature::ActionLog, Feature::FlagLog, Feature::ActionsLogged, Feature::ActionUserNotif],
+        &[Feature::LogRecords, Feature::FlagLog, Feature::ActionsLogged, Feature::ActionUserNotif],
         |stage| others(stage, FLAG_LOG),
         |_: &Traits| {
             let code = |action: Action| match action {
@@ -109,7 +140,7 @@ const OTHERS: &[(&str, Action)] = &[
 
 /// The kernel's log from some point on, a record at a time (the kernel's
 /// Documentation/ABI/testing/dev-kmsg). All of it as one text, by syslog(2), is formatted anew each time.
-struct Log {
+pub(super) struct Log {
     device: File,
     lines: Vec<String>,
 }
@@ -140,6 +171,12 @@ impl Log {
         let pid = format!(" pid={of} ");
         let of_process = |line: &&String| line.contains("type=1326") && line.contains(&pid);
         self.lines.iter().filter(of_process).cloned().collect()
+    }
+
+    /// Records of changes of actions_logged (type 1305, include/uapi/linux/audit.h).
+    pub(super) fn changes(&self) -> Vec<String> {
+        let of_seccomp = |line: &&String| line.contains("type=1305") && line.contains(" op=seccomp-logging ");
+        self.lines.iter().filter(of_seccomp).cloned().collect()
     }
 
     /// Records come from a thread of the kernel's, in order: once that of a call made afterwards is
@@ -177,17 +214,21 @@ fn field(record: &str, name: &str) -> i64 {
 /// What is logged while something is done. The kernel drops records that come in a hurry, and would drop ours
 /// (lib/ratelimit.c); nothing is dropped meanwhile. Nothing is there where there is no log.
 fn logged(stage: &Stage, body: impl FnOnce() -> i32) -> Vec<String> {
+    log_while(stage, body).map_or_else(Vec::new, |(log, pid)| log.records(pid))
+}
+
+pub(super) fn log_while<T>(stage: &Stage, body: impl FnOnce() -> T) -> Option<(Log, T)> {
     const LIMIT: &str = "/proc/sys/kernel/printk_ratelimit";
     let Some(mut log) = Log::from_now() else {
         stage.fact("no /dev/kmsg", 1);
-        return Vec::new();
+        return None;
     };
     let before = sys::read_file(LIMIT).unwrap_or_default();
     let _ = std::fs::write(LIMIT, "0");
-    let pid = body();
+    let done = body();
     log.settle(stage);
     let _ = std::fs::write(LIMIT, before.trim());
-    log.records(pid)
+    Some((log, done))
 }
 
 fn on(name: &str, action: Action) -> Filter {
@@ -233,8 +274,7 @@ fn others(stage: &Stage, flags: u32) {
 
 fn observe_fields(stage: &Stage) {
     let records = of_child(stage, || {
-        let user = 1234;
-        let _ = sys::number(libc::SYS_setresuid, [user, user, user, 0, 0, 0]);
+        become_user(1234);
         let _ = sys::no_new_privs();
         let _ = sys::install(&on("getppid", Action::Log), 0);
         getppid();
@@ -247,6 +287,33 @@ fn observe_fields(stage: &Stage) {
     // Every call of this crate goes through one function, which may be inlined: its page will do.
     let (ip, code) = (field(&record, "ip"), sys::number as *const () as i64);
     stage.fact("ip is in our code", ((ip - code).abs() < 1 << 24).into());
+}
+
+/// The probe of records: whether one is made, and can be read.
+pub(crate) fn observe_records(stage: &Stage) {
+    let Some(mut log) = Log::from_now() else { return stage.fact("records", 0) };
+    let logging = stage.start(|_| {
+        let _ = sys::install(&on("getppid", Action::Log), 0);
+        getppid();
+    });
+    let _ = sys::wait_for(logging, libc::__WALL);
+    let made = waiting::until_within(PATIENCE, || {
+        log.take_what_has_come();
+        !log.records(logging).is_empty()
+    });
+    stage.fact("records", made.into());
+}
+
+fn by_compat(stage: &Stage, filter: Vec<Insn>, call: fn() -> i64) {
+    let records = of_child(stage, || {
+        let _ = sys::install(&Filter(filter), 0);
+        let _ = call();
+    });
+    stage.fact("records", records.len() as i64);
+    let record = records.first().cloned().unwrap_or_default();
+    for name in ["arch", "syscall", "compat"] {
+        stage.fact(name, field(&record, name));
+    }
 }
 
 fn observe_strict(stage: &Stage) {

@@ -141,7 +141,7 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "notify::hang_up",
         "The listener hangs up when the last task with the filter is gone.",
-        &[Feature::NotifReceive, Feature::NotifAddfd],
+        &[Feature::NotifReceive, Feature::NotifHangUp],
         observe_hang_up,
         |_: &Traits| vec![is("hung up while it lives", 0), is("hung up once reaped", 1)],
     ),
@@ -299,12 +299,16 @@ fn observe_sizes(stage: &Stage) {
     stage.fact("struct seccomp_data", sizes[2].into());
 }
 
-fn observe_hang_up(stage: &Stage) {
+/// Shared with the probe of the hang-up.
+pub(crate) fn observe_hang_up(stage: &Stage) {
     let (pid, fd) = hand_over(stage, || {
         loop {
             let _ = sys::number(libc::SYS_sched_yield, [0; 6]);
         }
     });
+    if fd < 0 {
+        return;
+    }
     let hung_up = || i64::from(listener::poll(fd) & i64::from(libc::POLLHUP) != 0);
     stage.fact("hung up while it lives", hung_up());
     sys::kill(pid, libc::SIGKILL);

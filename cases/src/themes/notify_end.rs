@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "notify::hang_up_with_threads",
         "Of a process with several threads the last one counts.",
-        NEEDS,
+        &[Feature::NotifReceive, Feature::NotifHangUp],
         observe_threads_end,
         |_: &Traits| vec![is("while one thread lives", 0), is("once all are gone", HUP)],
     ),

@@ -1,11 +1,12 @@
 //! User notification: descriptors that the listener puts into the caller.
 
-use crate::case::{Want, is, staged};
+use crate::attached::{NOBODY, become_user};
+use crate::case::{is, staged};
 use crate::handed::{finish, getppid, listener};
 use crate::listener::{self, AddFd, Caller};
-use crate::{Case, Fact, waiting};
+use crate::{Case, waiting};
 use atlas_edge::{Stage, sys};
-use atlas_model::traits::{Feature, Quirk, Traits};
+use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Action, Filter, bpf};
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -121,23 +122,6 @@ pub(crate) const CASES: &[Case] = &[
             ]
         },
     ),
-    staged(
-        "notify::add_fd_send_interrupted",
-        "ADDFD with SEND that a signal interrupts before the caller has run can be repeated; before 7.4 the caller got 0 and no descriptor.",
-        SEND,
-        observe_interrupted,
-        |traits: &Traits| {
-            let lost = traits.shows(Quirk::AddfdSendLost);
-            vec![
-                is("add and send", -4),
-                Fact {
-                    name: "again".into(),
-                    want: if lost { Want::OneOf(&[-2, -115]) } else { Want::Is(CHOSEN.into()) },
-                },
-                is("caller got", if lost { 0 } else { CHOSEN.into() }),
-            ]
-        },
-    ),
 ];
 
 /// Lets a process have no more descriptors.
@@ -152,7 +136,7 @@ fn observe_no_room(stage: &Stage) {
     let allow = Filter(vec![bpf::ret(Action::Allow)]);
     no_descriptors(std::process::id() as i32);
     stage.fact("without no_new_privs", {
-        let _ = sys::number(libc::SYS_setresuid, [65_534, 65_534, 65_534, 0, 0, 0]);
+        become_user(NOBODY);
         listener::attach(&allow, 0)
     });
     let _ = sys::no_new_privs();
@@ -289,49 +273,4 @@ fn observe_chosen_send(stage: &Stage) {
         stage.fact("add and send", ask.to(fd));
     }
     stage.fact("caller got", caller.got());
-}
-
-/// The order is fixed by priorities on the only processor: the supervisor sleeps in ADDFD, the
-/// signaller runs before the caller does, and its signal wakes the supervisor at once.
-pub(crate) fn observe_interrupted(stage: &Stage) {
-    let fd = listener(stage);
-    let caller = Caller::start(stage, fd, 0);
-    let Ok(seen) = listener::receive(fd) else { return };
-    waiting::count_signals(libc::SIGUSR1, 0);
-    let me = std::process::id() as i32;
-    let only_here = 1_u64;
-    for pid in [me, caller.pid] {
-        // SAFETY: one word of processors, which lives until the call returns.
-        let _ = unsafe {
-            sys::raw(libc::SYS_sched_setaffinity, [pid as u64, 8, (&raw const only_here) as u64, 0, 0, 0])
-        };
-    }
-    schedule(caller.pid, libc::SCHED_IDLE, 0);
-    schedule(me, libc::SCHED_FIFO, 99);
-    let signaller = stage.start(|_| {
-        schedule(0, libc::SCHED_FIFO, 50);
-        sys::kill(me, libc::SIGUSR1);
-    });
-    let flags = AddFd::SET | AddFd::SEND;
-    let ask = AddFd { id: seen.id, flags, number: CHOSEN, ..AddFd::default() };
-    stage.fact("add and send", ask.to(fd));
-    schedule(me, libc::SCHED_OTHER, 0);
-    schedule(caller.pid, libc::SCHED_OTHER, 0);
-    finish(signaller);
-    // A caller that has lost the answer returns to user space by itself and ends; another goes on
-    // to wait for it.
-    waiting::until(|| matches!(waiting::state(caller.pid), 'S' | 'Z'));
-    stage.fact("again", ask.to(fd));
-    // Whoever waits even now gets ENOSYS from this.
-    sys::close(fd);
-    stage.fact("caller got", caller.got());
-}
-
-/// sched_setscheduler(2).
-fn schedule(pid: i32, policy: i32, priority: i32) {
-    // SAFETY: the parameter lives until the call returns.
-    let _ = unsafe {
-        let priority = (&raw const priority) as u64;
-        sys::raw(libc::SYS_sched_setscheduler, [pid as u64, policy as u64, priority, 0, 0, 0])
-    };
 }

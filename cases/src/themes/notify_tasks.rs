@@ -1,5 +1,6 @@
 //! User notification: whose listener it is, and what becomes of it.
 
+use super::namespace;
 use crate::case::{is, staged};
 use crate::handed::{filter, finish, getppid, listener};
 use crate::listener::{self, CONTINUE, Caller};
@@ -10,6 +11,7 @@ use atlas_model::{Abi, Action, Filter};
 use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::NotifReceive];
+const NAMESPACES: &[Feature] = &[Feature::NotifReceive, Feature::PidNamespaces];
 const ENOSYS: i64 = -38;
 
 pub(crate) const CASES: &[Case] = &[
@@ -76,7 +78,7 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "notify::child_pid_namespace",
         "A listener sees a caller's pid as its own namespace numbers it.",
-        NEEDS,
+        NAMESPACES,
         observe_child_namespace,
         |_: &Traits| {
             vec![is("the caller calls itself", 1), is("the listener calls it as its parent does", 1)]
@@ -85,7 +87,7 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "notify::sibling_pid_namespace",
         "A caller that the listener's namespace does not have is pid 0.",
-        NEEDS,
+        NAMESPACES,
         observe_sibling_namespace,
         |_: &Traits| vec![is("pid as a stranger sees it", 0), is("caller got", 4242)],
     ),
@@ -228,20 +230,9 @@ fn observe_thread(stage: &Stage) {
     finish(pid);
 }
 
-/// A fork into a new pid namespace.
-fn fork_in_namespace(body: impl FnOnce()) -> i32 {
-    let flags = libc::CLONE_NEWPID as u64 | libc::SIGCHLD as u64;
-    let pid = sys::fork_with(flags, 0);
-    if pid == 0 {
-        body();
-        sys::exit(0)
-    }
-    pid as i32
-}
-
 fn observe_child_namespace(stage: &Stage) {
     let fd = listener(stage);
-    let pid = fork_in_namespace(|| {
+    let pid = namespace::fork(|| {
         stage.fact("the caller calls itself", std::process::id().into());
         getppid();
     });
@@ -256,7 +247,7 @@ fn observe_sibling_namespace(stage: &Stage) {
     let fd = listener(stage);
     let caller = Caller::start(stage, fd, 0);
     // Whoever receives is in a namespace of its own, which the caller is not in.
-    let receiver = fork_in_namespace(|| {
+    let receiver = namespace::fork(|| {
         if let Ok(seen) = listener::receive(fd) {
             stage.fact("pid as a stranger sees it", seen.pid.into());
             listener::send(fd, seen.id, 4242, 0, 0);

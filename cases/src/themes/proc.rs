@@ -1,5 +1,7 @@
 //! What /proc says of seccomp.
 
+use super::logging::LOGGED;
+use crate::attached::attach;
 use crate::case::{Want, is, staged};
 use crate::{Case, Fact, Script, waiting};
 use atlas_edge::{Stage, sys};
@@ -18,7 +20,6 @@ const ACTIONS: [(&str, Feature); 8] = [
     ("allow", Feature::ActionAllow),
 ];
 const AVAIL: &str = "/proc/sys/kernel/seccomp/actions_avail";
-const LOGGED: &str = "/proc/sys/kernel/seccomp/actions_logged";
 
 pub(crate) const CASES: &[Case] = &[
     staged(
@@ -68,6 +69,28 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     staged(
+        "proc::actions_logged_as_it_is_read",
+        "actions_logged is read name by name, and up to an empty one: a space too many silences what follows it.",
+        &[Feature::ActionsLogged],
+        observe_reading,
+        |_: &Traits| {
+            vec![
+                is("in another order", 0),
+                is("comes back in the kernel's", 1),
+                is("the same twice", 0),
+                is("comes back once", 1),
+                is("an unknown one among others", -22),
+                is("a comma", -22),
+                is("leaves all as it was", 1),
+                is("two spaces between two", 0),
+                is("comes back without the second", 1),
+                is("a space before the first", 0),
+                is("comes back empty", 1),
+                is("without CAP_SYS_ADMIN", -1),
+            ]
+        },
+    ),
+    staged(
         "proc::actions_logged",
         "actions_logged takes names of actions, not `allow`, and keeps what it was given.",
         &[Feature::ActionsLogged],
@@ -109,8 +132,7 @@ fn observe_mode(stage: &Stage) {
     }
     let strict = status(&format!("/proc/{pid}/status"), "Seccomp");
     sys::kill(pid, libc::SIGKILL);
-    let _ = sys::no_new_privs();
-    let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
+    attach(vec![atlas_model::bpf::ret(Action::Allow)]);
     stage.fact("with a filter", status("/proc/self/status", "Seccomp"));
     stage.fact("in strict mode", strict);
 }
@@ -121,9 +143,7 @@ pub(crate) fn observe_killed(stage: &Stage) {
         let _ = sys::number(libc::SYS_getppid, [0; 6]);
     };
     let filtered = || {
-        let _ = sys::no_new_privs();
-        let filter = Script::on(Abi::X86_64, "getppid", Action::KillThread);
-        let _ = sys::install_by_prctl(&Filter(filter));
+        attach(Script::on(Abi::X86_64, "getppid", Action::KillThread));
     };
     let seen = |name: &str, pid: i32| {
         waiting::for_zombie(pid);
@@ -149,8 +169,7 @@ pub(crate) fn observe_killed(stage: &Stage) {
 fn observe_filters(stage: &Stage) {
     let count = || status("/proc/self/status", "Seccomp_filters");
     let attach = || {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
+        attach(vec![atlas_model::bpf::ret(Action::Allow)]);
     };
     stage.fact("before", count());
     attach();
@@ -194,17 +213,44 @@ fn observe_avail(stage: &Stage) {
     stage.fact("writing to it", errno);
 }
 
-fn observe_logged(stage: &Stage) {
-    let words = || sys::read_file(LOGGED).unwrap_or_default().split_whitespace().count() as i64;
-    let write = |text: &str| match std::fs::write(LOGGED, text) {
+/// Writes a list of actions: 0, or the errno negated.
+fn log(names: &str) -> i64 {
+    match std::fs::write(LOGGED, names) {
         Ok(()) => 0,
         Err(error) => -i64::from(error.raw_os_error().unwrap_or(0)),
-    };
+    }
+}
+
+fn observe_reading(stage: &Stage) {
+    let first = sys::read_file(LOGGED).unwrap_or_default();
+    let _ = stage.child(read_back);
+    log(first.trim());
+    super::capability::without_sys_admin();
+    stage.fact("without CAP_SYS_ADMIN", log(first.trim()));
+}
+
+fn read_back(stage: &Stage) {
+    let reads = |names: &str| i64::from(sys::read_file(LOGGED).unwrap_or_default().trim() == names);
+    stage.fact("in another order", log("errno trap kill_process"));
+    stage.fact("comes back in the kernel's", reads("kill_process trap errno"));
+    stage.fact("the same twice", log("trap trap"));
+    stage.fact("comes back once", reads("trap"));
+    stage.fact("an unknown one among others", log("errno nonsense log"));
+    stage.fact("a comma", log("errno,log"));
+    stage.fact("leaves all as it was", reads("trap"));
+    stage.fact("two spaces between two", log("errno  log"));
+    stage.fact("comes back without the second", reads("errno"));
+    stage.fact("a space before the first", log(" errno log"));
+    stage.fact("comes back empty", reads(""));
+}
+
+fn observe_logged(stage: &Stage) {
+    let words = || sys::read_file(LOGGED).unwrap_or_default().split_whitespace().count() as i64;
     let first = sys::read_file(LOGGED).unwrap_or_default();
     stage.fact("words at first", words());
-    stage.fact("an unknown name", write("nonsense"));
-    stage.fact("allow", write("allow"));
-    stage.fact("trap and errno", write("trap errno"));
+    stage.fact("an unknown name", log("nonsense"));
+    stage.fact("allow", log("allow"));
+    stage.fact("trap and errno", log("trap errno"));
     stage.fact("words then", words());
-    stage.fact("back", write(first.trim()));
+    stage.fact("back", log(first.trim()));
 }

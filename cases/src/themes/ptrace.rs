@@ -1,5 +1,6 @@
 //! Tracers: RET_TRACE, and what ptrace(2) says of filters.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::tracee::{self, Regs};
 use crate::{Case, Script};
@@ -83,8 +84,7 @@ fn trace(stage: &Stage, change: fn(&mut Regs)) {
     let filter = Filter(Script::on(Abi::X86_64, "getppid", Action::Trace(33)));
     let me = std::process::id();
     let pid = tracee::start(stage, tracee::TRACE_SECCOMP, move |stage| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&filter);
+        attach(filter);
         let got = sys::number(libc::SYS_getppid, [0; 6]);
         if got == i64::from(me) {
             stage.fact("call returned its parent", 1);
@@ -110,9 +110,8 @@ pub(crate) fn observe_recheck(stage: &Stage) {
     let traced = Filter(Script::on(Abi::X86_64, "gettid", Action::Trace(1)));
     let me = std::process::id();
     let pid = tracee::start(stage, tracee::TRACE_SECCOMP, move |stage| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&refuse);
-        let _ = sys::install_by_prctl(&traced);
+        attach(refuse);
+        attach(traced);
         let got = sys::number(libc::SYS_gettid, [0; 6]);
         stage.fact("rewritten call came back as", if got == i64::from(me) { 2 } else { got });
     });
@@ -128,9 +127,8 @@ fn observe_get_filter(stage: &Stage) {
     let newer = Filter(vec![atlas_model::bpf::ret(Action::Allow)]);
     let ours = older.to_bytes();
     let pid = tracee::start(stage, 0, move |_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&older);
-        let _ = sys::install_by_prctl(&newer);
+        attach(older);
+        attach(newer);
         sys::kill(std::process::id() as i32, libc::SIGSTOP);
     });
     let _ = tracee::resume(pid, libc::PTRACE_CONT);

@@ -1,11 +1,12 @@
 //! io_uring: three calls to a filter, and whatever goes through the ring is not one.
 
 use crate::Case;
+use crate::attached::attach;
 use crate::case::{is, staged};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Action, Filter, bpf};
+use atlas_model::{Action, bpf};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 const SETUP: i64 = 425;
@@ -61,7 +62,7 @@ fn refuse(numbers: &[u32]) {
     let count = numbers.len();
     filter.extend(numbers.iter().enumerate().map(|(at, &nr)| bpf::jeq(nr, (count - at) as u8, 0)));
     filter.extend([bpf::ret(Action::Allow), bpf::ret(Action::Errno(1))]);
-    let _ = (sys::no_new_privs(), sys::install_by_prctl(&Filter(filter)));
+    attach(filter);
 }
 
 const PATH: &std::ffi::CStr = c"/proc/self/status";

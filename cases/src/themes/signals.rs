@@ -1,5 +1,6 @@
 //! Signals: what SIGSYS does to a process, and what signals do to filtered calls.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::sigsys::handle;
 use crate::{Case, Script, waiting};
@@ -137,10 +138,6 @@ fn on(name: &str, action: Action) -> Filter {
     Filter(Script::on(NATIVE, name, action))
 }
 
-fn attach(filter: &Filter) {
-    let _ = (sys::no_new_privs(), sys::install_by_prctl(filter));
-}
-
 fn getppid() -> i64 {
     sys::number(libc::SYS_getppid, [0; 6])
 }
@@ -183,7 +180,7 @@ fn nested(stage: &Stage, flags: i32, unblock: bool) {
         REPORT.store(deepest.as_ptr() as i64, SeqCst);
         UNBLOCK.store(unblock.into(), SeqCst);
         handle(nest, flags);
-        attach(&on("getppid", Action::Trap(1)));
+        attach(on("getppid", Action::Trap(1)));
         let _ = getppid();
     });
     let end = end_of(pid);
@@ -200,7 +197,7 @@ fn repeated(stage: &Stage, flags: i32) {
     let pid = stage.start(|_| {
         REPORT.store(ran.as_ptr() as i64, SeqCst);
         handle(count, flags);
-        attach(&on("getppid", Action::Trap(1)));
+        attach(on("getppid", Action::Trap(1)));
         let _ = (getppid(), getppid());
     });
     let end = end_of(pid);
@@ -218,7 +215,7 @@ fn observe_kill(stage: &Stage) {
     let pid = stage.start(|stage| {
         REPORT.store(seen.as_ptr() as i64, SeqCst);
         handle(code, 0);
-        attach(&on("getppid", Action::Trap(1)));
+        attach(on("getppid", Action::Trap(1)));
         seen.store(99, SeqCst);
         sys::kill(std::process::id() as i32, libc::SIGSYS);
         stage.fact("code of kill", seen.load(SeqCst));
@@ -235,7 +232,7 @@ fn observe_kill(stage: &Stage) {
 
 fn observe_waitid(stage: &Stage) {
     let pid = stage.start(|_| {
-        attach(&on("getppid", Action::KillThread));
+        attach(on("getppid", Action::KillThread));
         let _ = getppid();
     });
     // SAFETY: zeroes are a valid siginfo, and the call fills it at most.
@@ -262,7 +259,7 @@ fn core(stage: &Stage, name: &str, action: Action, limit: bool, in_thread: bool)
         unsafe {
             libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
         }
-        attach(&on("getppid", action));
+        attach(on("getppid", action));
         if in_thread {
             std::thread::spawn(getppid);
             // The thread is gone, or we are.
@@ -284,7 +281,7 @@ fn core(stage: &Stage, name: &str, action: Action, limit: bool, in_thread: bool)
 /// A process sleeps, is stopped and goes on.
 fn sleeper(stage: &Stage, action: Action, got: &'static AtomicI64) -> i32 {
     let pid = stage.start(|_| {
-        attach(&on("restart_syscall", action));
+        attach(on("restart_syscall", action));
         let span = [1000_u64, 0];
         // SAFETY: the span lives until the call returns, and the rest is not asked for.
         got.store(unsafe { sys::raw(libc::SYS_nanosleep, [span.as_ptr() as u64, 0, 0, 0, 0, 0]) }, SeqCst);
@@ -310,7 +307,7 @@ fn observe_restarted(stage: &Stage) {
     let [got, ran] = [waiting::shared_number(), waiting::shared_number()];
     let pid = stage.start(|_| {
         waiting::count_signals(libc::SIGUSR1, libc::SA_RESTART);
-        attach(&on("restart_syscall", Action::KillThread));
+        attach(on("restart_syscall", Action::KillThread));
         let mut byte = [0_u8];
         // SAFETY: room for one byte, which lives until the call returns.
         let read = unsafe { sys::raw(libc::SYS_read, [reader as u64, byte.as_mut_ptr() as u64, 1, 0, 0, 0]) };
@@ -333,7 +330,7 @@ fn observe_sigreturn(stage: &Stage) {
     let pid = stage.start(|_| {
         REPORT.store(ran.as_ptr() as i64, SeqCst);
         handle(count, 0);
-        attach(&on("rt_sigreturn", Action::KillThread));
+        attach(on("rt_sigreturn", Action::KillThread));
         sys::kill(std::process::id() as i32, libc::SIGSYS);
     });
     let end = end_of(pid);
@@ -347,7 +344,7 @@ fn observe_pending(stage: &Stage) {
         REPORT.store(ran.as_ptr() as i64, SeqCst);
         handle(count, 0);
         mask(libc::SIG_BLOCK);
-        attach(&on("getppid", Action::Trap(1)));
+        attach(on("getppid", Action::Trap(1)));
         sys::kill(std::process::id() as i32, libc::SIGSYS);
         let _ = getppid();
     });
@@ -361,7 +358,7 @@ fn observe_many(stage: &Stage) {
     let crowd = |by_leader: bool| {
         let all = started.load(SeqCst) + 40;
         let pid = stage.start(|_| {
-            attach(&on("getppid", Action::KillProcess));
+            attach(on("getppid", Action::KillProcess));
             for at in 0..40 {
                 std::thread::spawn(move || {
                     started.fetch_add(1, SeqCst);

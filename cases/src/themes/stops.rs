@@ -1,21 +1,21 @@
 //! Tracers: stops at a call's entry and exit, and seccomp between them.
 
-use super::tracer::{calling, change, end, on};
+use super::tracer::{GETPPID, calling, change, end, on};
 use crate::Case;
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::tracee::{self, Regs, TRACE_SECCOMP};
 use atlas_edge::{Stage, sys};
+use atlas_model::Action;
 use atlas_model::traits::{Feature, Quirk, Traits};
-use atlas_model::{Action, Filter};
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
-const GETPPID: u64 = 110;
 const GETTID: u64 = 186;
 const SKIP: u64 = u64::MAX;
 const ENOSYS: i64 = -38;
 const TRAP: i64 = libc::SIGTRAP as i64;
 /// `PTRACE_O_TRACESYSGOOD`: a stop at a call is SIGTRAP with this bit.
-const SYSGOOD: u64 = 1;
+pub(super) const SYSGOOD: u64 = 1;
 const SYSCALL_STOP: i64 = TRAP | 0x80;
 
 pub(crate) const CASES: &[Case] = &[
@@ -152,7 +152,7 @@ fn entry_stop(stage: &Stage, action: Action, nr: u64, with: fn(&mut Regs)) {
 }
 
 /// Resumes a tracee until the entry of a call.
-fn to_call(pid: i32, nr: u64) {
+pub(super) fn to_call(pid: i32, nr: u64) {
     for _ in 0..64 {
         let stop = tracee::resume(pid, libc::PTRACE_SYSCALL);
         if stop >> 8 == SYSCALL_STOP && tracee::registers(pid).orig_rax == nr {
@@ -204,8 +204,7 @@ fn observe_negative(stage: &Stage) {
     let pid = tracee::start(stage, SYSGOOD, |stage| {
         stage.fact("-1", sys::number(-1, [0; 6]));
         stage.fact("-101", sys::number(-101, [0; 6]));
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(vec![atlas_model::bpf::ret(Action::Allow)]));
+        attach(vec![atlas_model::bpf::ret(Action::Allow)]);
         stage.fact("-1 behind a filter that allows", sys::number(-1, [0; 6]));
         stage.fact("-101 behind it", sys::number(-101, [0; 6]));
     });

@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     staged(
         "strict::sigreturn_works",
-        "A signal handler returns, so rt_sigreturn is allowed.",
+        "A signal handler of a native task returns, so its rt_sigreturn is allowed.",
         NEEDS,
         observe_sigreturn,
         |_: &Traits| {

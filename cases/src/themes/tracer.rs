@@ -1,5 +1,6 @@
 //! Tracers: what they may change at a stop, and in which order the stops come.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::tracee::{self, Regs, TRACE_SECCOMP};
 use crate::{Case, Script, waiting};
@@ -11,7 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 const NATIVE: Abi = Abi::X86_64;
-const GETPPID: u64 = 110;
+pub(super) const GETPPID: u64 = 110;
 const GETTID: u64 = 186;
 const SKIP: u64 = u64::MAX;
 const ENOSYS: i64 = -38;
@@ -112,7 +113,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "ptrace::tracer_dies",
-        "A tracer that dies at the stop lets the call run.",
+        "A tracer that dies at the stop lets the call run, unless it has asked for its tracee's death.",
         NEEDS,
         observe_tracer_dies,
         |_: &Traits| vec![is("call ran", 1)],
@@ -146,8 +147,8 @@ pub(super) fn calling(stage: &Stage, options: u64, filters: Vec<Filter>, nr: u64
     let parent = std::process::id();
     tracee::start(stage, options, move |stage| {
         let _ = sys::no_new_privs();
-        for filter in &filters {
-            let _ = sys::install_by_prctl(filter);
+        for filter in filters {
+            attach(filter);
         }
         report(stage, parent, call(nr));
     })
@@ -180,8 +181,7 @@ fn observe_poke(stage: &Stage) {
     let word = waiting::shared_number();
     let filter = on("getppid", Action::Trace(1));
     let pid = tracee::start(stage, TRACE_SECCOMP, move |_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&filter);
+        attach(filter);
         let _ = call(GETPPID);
     });
     stage.fact("event", tracee::resume(pid, libc::PTRACE_CONT) >> 16);
@@ -199,8 +199,7 @@ fn observe_arguments(stage: &Stage) {
     let pid = tracee::start(stage, TRACE_SECCOMP, |stage| {
         let mask = |mask| sys::number(libc::SYS_umask, [mask, 0, 0, 0, 0, 0]);
         let filter = Script::on(NATIVE, "umask", Action::Trace(1));
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(filter));
+        attach(filter);
         mask(0o22);
         stage.fact("mask that was set", mask(0));
     });
@@ -238,8 +237,7 @@ fn observe_tracer_dies(stage: &Stage) {
     // Tracee and tracer are siblings: the tracee's parent outlives its tracer.
     let tracee = stage.start(|_| {
         waiting::until(|| traced.load(SeqCst) == 1);
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&filter);
+        attach(filter);
         got.store(call(GETPPID), SeqCst);
     });
     let tracer = stage.start(|_| {
@@ -256,8 +254,7 @@ fn observe_killed(stage: &Stage) {
     let [reader, writer] = sys::pipe();
     let filter = on("write", Action::Trace(1));
     let pid = tracee::start(stage, TRACE_SECCOMP, move |_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&filter);
+        attach(filter);
         let byte = [b'!'];
         // SAFETY: one byte, which lives until the call returns.
         let _ = unsafe { sys::raw(libc::SYS_write, [writer as u64, byte.as_ptr() as u64, 1, 0, 0, 0]) };
@@ -279,8 +276,7 @@ fn observe_negative_traced(stage: &Stage) {
     let negative = bpf::jge(1 << 31, 0, 1);
     let filter = vec![bpf::ld(0), negative, bpf::ret(Action::Trace(1)), bpf::ret(Action::Allow)];
     let pid = tracee::start(stage, TRACE_SECCOMP, move |stage| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(filter));
+        attach(filter);
         stage.fact("-1", sys::number(-1, [0; 6]));
         stage.fact("-101", sys::number(-101, [0; 6]));
     });
@@ -294,8 +290,7 @@ fn observe_negative_traced(stage: &Stage) {
 fn observe_restart(stage: &Stage) {
     let filter = on("restart_syscall", Action::Trace(1));
     let pid = stage.start(|stage| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&filter);
+        attach(filter);
         let span = [1000_u64, 0];
         // SAFETY: the span lives until the call returns, and the rest is not asked for.
         let slept = unsafe { sys::raw(libc::SYS_nanosleep, [span.as_ptr() as u64, 0, 0, 0, 0, 0]) };

@@ -1,5 +1,6 @@
 //! RET_TRAP: SIGSYS with what the handler needs to know.
 
+use crate::attached::attach;
 use crate::case::{both, case, is, staged};
 use crate::sigsys::handle;
 use crate::{Case, Script, waiting};
@@ -184,8 +185,8 @@ extern "C" fn emulate(_: i32, _: *const libc::siginfo_t, context: *const libc::u
 }
 
 fn trapped(nr: i32) {
-    let filter = Script::on_number(nr, Action::Trap(1)).into();
-    let _ = (sys::no_new_privs(), sys::install_by_prctl(&filter));
+    let filter = Script::on_number(nr, Action::Trap(1));
+    attach(filter);
 }
 
 fn again(stage: &Stage, nr: i32, flags: i32, facts: [&str; 3]) {

@@ -5,7 +5,7 @@ use crate::{Case, Fact, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
-use atlas_model::{Action, Filter, bpf};
+use atlas_model::{Action, bpf};
 use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter, Feature::UprobeEvents];
@@ -129,8 +129,7 @@ fn all(stage: &Stage, filter: fn() -> Vec<atlas_model::Insn>) {
         let go = waiting::shared_number();
         let pid = stage.start(|_| {
             waiting::until(|| go.load(SeqCst) == 1);
-            let _ = sys::no_new_privs();
-            let _ = sys::install_by_prctl(&Filter(filter()));
+            crate::attached::attach(filter());
             hit();
         });
         let attached = probe.map(|probe| attach(probe, pid));

@@ -5,6 +5,7 @@
 //! stands in Documentation/userspace-api/seccomp_filter.rst, Caveats, and in
 //! arch/x86/entry/vsyscall/vsyscall_64.c emulate_vsyscall.
 
+use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::{Case, Fact, sigsys, tracee, waiting};
@@ -151,8 +152,7 @@ fn on(at: u32, value: u32, action: Action) -> Vec<Insn> {
 fn child(stage: &Stage, filter: &[Insn], body: impl FnOnce() -> i64) -> i64 {
     let said = waiting::shared_number();
     let end = end_code(stage.child(|_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(filter.to_vec()));
+        attach(filter.to_vec());
         said.store(body(), SeqCst);
     }));
     if end == 0 { said.load(SeqCst) } else { end }
@@ -199,8 +199,7 @@ extern "C" fn trapped(_: i32, info: *const libc::siginfo_t, _: *const libc::ucon
 fn observe_trapped(stage: &Stage) {
     let end = stage.child(|stage| {
         sigsys::handle(trapped, 0);
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(on(offset::NR, TIME.1, Action::Trap(1))));
+        attach(on(offset::NR, TIME.1, Action::Trap(1)));
         let result = call(TIME.0);
         stage.fact("address is the entry", (ADDRESS.load(SeqCst) as u64 == TIME.0).into());
         stage.fact("number", NUMBER.load(SeqCst));
@@ -213,8 +212,7 @@ fn observe_trapped(stage: &Stage) {
 fn traced(stage: &Stage, number: u64, name: &str) {
     let said = waiting::shared_number();
     let pid = tracee::start(stage, tracee::TRACE_SECCOMP, |_| {
-        let _ = sys::no_new_privs();
-        let _ = sys::install_by_prctl(&Filter(on(offset::NR, TIME.1, Action::Trace(1))));
+        attach(on(offset::NR, TIME.1, Action::Trace(1)));
         said.store(call(TIME.0), SeqCst);
     });
     let mut status = tracee::resume(pid, libc::PTRACE_CONT) as i32;

@@ -45,7 +45,7 @@ enum Pick {
 }
 
 fn strategy() -> BoxedStrategy<Trial> {
-    prop_oneof![2 => general(), 3 => synchronised(), 2 => killed(), 2 => signalled()]
+    prop_oneof![2 => general(), 3 => synchronised(), 3 => killed(), 2 => signalled(), 1 => ended()]
         .prop_map(|picks| experiment(&picks).into())
         .boxed()
 }
@@ -127,6 +127,19 @@ fn signalled() -> BoxedStrategy<Picks> {
                 [Pick::Ask(157, [39, 0, 0, 0, 0, 0]), Pick::Ask(157, [21, 0, 0, 0, 0, 0]), Pick::Call(1)];
             let last = told.into_iter().chain([trap, Pick::Call(0)]).map(move |pick| (who, pick));
             first.chain(last).chain([(0, Pick::Call(1))]).collect()
+        })
+        .boxed()
+}
+
+/// Threads that exit, each with a status of its own, or are killed, in any order.
+fn ended() -> BoxedStrategy<Picks> {
+    let filter = prop::option::of(Just(Pick::Attach(0, Action::KillThread, 0)));
+    let exit = (1..200_u64).prop_map(|status| Pick::Ask(60, [status, 0, 0, 0, 0, 0]));
+    let end = prop_oneof![3 => exit, 1 => Just(Pick::Call(0))];
+    (filter, 1..3_usize, prop::collection::vec((0..3_usize, end), 2..5))
+        .prop_map(|(filter, threads, ends)| {
+            let first = filter.into_iter().chain((0..threads).map(|_| Pick::Thread)).map(|pick| (0, pick));
+            first.chain(ends).collect()
         })
         .boxed()
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 pub(crate) const STRICT: Property = Property {
     name: "strict",
-    about: "Strict mode lets read, write, exit and sigreturn run and kills for everything else, by every ABI.",
+    about: "Strict mode lets read, write and exit run and kills for everything else but returns from handlers, by every ABI.",
     isolation: Isolation::Process,
     share: 44,
     strategy,

@@ -155,6 +155,10 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
             "A tracer has to read registers, and cannot tell from them by which ABI a call came.",
             "Do not derive the ABI from registers in a tracer: int 0x80 in a 64-bit task looks like a native call.",
         ),
+        Feature::PtraceSetSyscallInfo => (
+            "The request gives EIO, and a tracer changes a call by writing registers, each architecture's its own way.",
+            "Where it is missing write number and arguments by PTRACE_SETREGSET, and know the ABI before you do.",
+        ),
         Feature::NotifContinue => (
             "The flag gives EINVAL, and the listener has to carry out each call on the caller's behalf.",
             "Never let a call continue as a security decision, since what its pointers show can change after a look.",
@@ -171,6 +175,10 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
         Feature::NotifAddfd => (
             "The request gives EINVAL, and a listener cannot give the caller a descriptor.",
             "Deny calls that must return a descriptor, or let the caller fetch it from a Unix socket.",
+        ),
+        Feature::NotifHangUp => (
+            "A listener cannot be told that nobody is left, and poll(2) sleeps on.",
+            "Wait for the filtered processes themselves, by pidfds or as their parent.",
         ),
         Feature::StatusFilters => (
             "/proc/PID/status does not tell how many filters a task has.",
@@ -208,6 +216,22 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
         Feature::IoUring => (
             "No ring opens a file: io_uring_setup(2) fails, or its rings have no such request.",
             "Deny io_uring_setup(2), since what a ring does for a task is no call and meets no filter.",
+        ),
+        Feature::PidNamespaces => (
+            "A clone with CLONE_NEWPID gives EINVAL.",
+            "Know that a filter's kill ends the first process of a namespace too, and with it all others.",
+        ),
+        Feature::UserNamespaces => (
+            "Who has no privilege gets EINVAL, EPERM or ENOSPC from unshare(2) and clone(2).",
+            "Deny CLONE_NEWUSER to what is confined: a user namespace gives CAP_SYS_ADMIN in it, and much kernel to attack.",
+        ),
+        Feature::LogRecords => (
+            "Whatever filters log, nothing of it can be read.",
+            "Do not take an empty log for a sign that nothing was denied.",
+        ),
+        Feature::Userfaultfd => (
+            "The call gives ENOSYS, or EPERM where a sysctl keeps it from who has no privilege.",
+            "Deny userfaultfd(2): who can stop the kernel at an access makes narrow races wide ones.",
         ),
         // Documentation/admin-guide/syscall-user-dispatch.rst.
         Feature::SyscallUserDispatch => (

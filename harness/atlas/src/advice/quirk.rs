@@ -118,6 +118,10 @@ pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
             "The upper half of the register is ignored, and the call of the lower half runs.",
             "Nothing is to be done in a filter, which sees the lower half in either case.",
         ),
+        Quirk::NumberCutBySeccomp => (
+            "Such a number is refused, or its lower half runs, whether there are filters or not.",
+            "Nothing is to be done in a filter: what runs is the call that it has judged.",
+        ),
         Quirk::SuspendBySeize => (
             "PTRACE_SEIZE takes the option from a tracer with CAP_SYS_ADMIN alone, as PTRACE_SETOPTIONS does.",
             "Deny ptrace(2) to what is confined, and keep other programs of its user from tracing it.",
@@ -129,6 +133,16 @@ pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
         Quirk::TsyncTraceBypass => (
             "The stopped call is judged by the new filter before it runs.",
             "Attach filters before there are threads to synchronize, and keep tracers away until all have theirs.",
+        ),
+        // docs/findings/failed-clone-keeps-filter.md.
+        Quirk::FailedCloneKeepsFilter => (
+            "A task that was never made has no filters either.",
+            "Wait for the end of the filtered processes themselves, by pidfds, and not for the hang-up alone.",
+        ),
+        // docs/findings/addfd-early-return.md.
+        Quirk::AddfdEarlyReturn => (
+            "The interrupted request leaves the call waiting, and can be made again.",
+            "Block signals in the listener around the request.",
         ),
         // docs/findings/addfd-send-lost.md.
         Quirk::AddfdSendLost => (

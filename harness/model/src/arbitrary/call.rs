@@ -33,21 +33,22 @@ pub fn call() -> BoxedStrategy<Call> {
 
 /// Calls that may run in any process: without effect, without blocking, and with a result that the
 /// model knows ([`edge::HARMLESS`], and numbers that no kernel has given to a call). Arguments that the
-/// call does not use are at random.
+/// call does not use are at random, and so now and then is the upper half of the number's register.
 ///
 /// Left out on purpose: x86-64's 512 to 547, and x32's low numbers that its table leaves out. Until 5.4
 /// one table served both, so that those ran the other ABI's calls (arch/x86/entry/syscalls/syscall_64.tbl,
 /// "Due to a historical design error").
 pub fn harmless() -> BoxedStrategy<Call> {
     let of = |abi: Abi| {
-        (any::<u8>(), edge::harmless_number(abi), any::<u32>(), edge::arguments()).prop_map(
-            move |(how, known, bits, mut args)| {
+        (any::<u8>(), edge::harmless_number(abi), any::<u32>(), edge::word(), edge::arguments()).prop_map(
+            move |(how, known, bits, high, mut args)| {
                 let number = if how < 200 { known } else { unknown(abi, how, bits) };
                 if syscalls::name(abi, number) == Some("close") {
                     // A descriptor has 32 bits; what is above is not looked at.
                     args[0] = args[0] & 0xffff_ffff_0000_0000 | layout::FD_CLOSED;
                 }
-                Call { abi, nr: u64::from(number), args }
+                let high = if how % 16 == 15 { high } else { 0 };
+                Call { abi, nr: u64::from(high) << 32 | u64::from(number), args }
             },
         )
     };

@@ -220,7 +220,9 @@ impl Machine<'_> {
             Abi::X86_64 | Abi::X32 => call.nr as i64,
         };
         match number {
-            _ if !self.traits.shows(Quirk::NumberAsErrno) => Restart::No,
+            _ if !self.traits.shows(Quirk::NumberAsErrno) || is(Mutant::RestartMissing) => Restart::No,
+            -514 if is(Mutant::RestartLess) => Restart::No,
+            -515 if is(Mutant::RestartMore) => Restart::Interrupted,
             -512 | -514 | -516 => Restart::Interrupted,
             -513 => Restart::Again,
             _ => Restart::No,

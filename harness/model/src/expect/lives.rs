@@ -101,7 +101,8 @@ impl Machine<'_> {
             // A kill of the last thread is a signal to its process (kernel/seccomp.c __seccomp_filter).
             let alone = leader_end.is_none() || !self.traits.shows(Quirk::KillCountsZombies);
             let signalled = end == killed_by(signal::SYS) && alone;
-            let status = leader_end.filter(|_| self.traits.shows(Quirk::LeaderGivesStatus) && !signalled);
+            let leaders = self.traits.shows(Quirk::LeaderGivesStatus) || is(Mutant::LeaderStatusStays);
+            let status = leader_end.filter(|_| leaders && !signalled);
             self.task_mut(id).end = Some(status.unwrap_or(end));
             if alone {
                 self.spread(id, end);

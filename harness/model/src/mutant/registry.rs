@@ -84,6 +84,11 @@ mutants! {
         TrapIgnored "trap-ignored" "An ignored SIGSYS skips the call and ends nothing.";
         TrapDefaultThread "trap-default-thread" "A SIGSYS without handler ends the thread alone.";
     }
+    "expect/judge.rs" "restart" {
+        RestartMissing "restart-missing" "No trapped number is taken for a restart code.";
+        RestartLess "restart-less" "A trapped -514 is not taken for a restart code.";
+        RestartMore "restart-more" "A trapped -515 is taken for a restart code.";
+    }
     "expect/judge.rs" "ruling" {
         ExemptionsMissing "exemptions-missing" "Filters and strict mode apply to the calls of the kernel's trampolines.";
     }
@@ -225,6 +230,9 @@ mutants! {
     "expect/lives.rs" "make_thread" {
         ThreadDropsFilters "thread-drops-filters" "A new thread has no filters.";
         ThreadDropsNnp "thread-drops-nnp" "A new thread is without no_new_privs.";
+    }
+    "expect/lives.rs" "end_thread" {
+        LeaderStatusStays "leader-status-stays" "A process ends with its leader's status, though another thread was the last.";
     }
     "expect/lives.rs" "execute" {
         ExecDropsFilters "exec-drops-filters" "A new image has no filters.";

@@ -98,7 +98,7 @@ quirks! {
     NumberAsErrno "number-as-errno" Bug (5, 14) _ "A trapped call with the number -512, -513, -514 or -516 has it taken for an errno of the kernel's own: it is answered with EINTR, or made and trapped again for ever." "arch/x86/kernel/signal.c handle_signal, arch/x86/include/asm/syscall.h syscall_rollback";
     KilledKeepMode "killed-keep-mode" Change _ (5, 17) "A task that seccomp has killed shows the mode that it had until it is reaped." "kernel/seccomp.c __secure_computing, SECCOMP_MODE_DEAD";
     LeaderGivesStatus "leader-gives-status" Change _ (6, 0) "A process leaves its leader's exit status, though another thread was the last." "kernel/exit.c wait_task_zombie, synchronize_group_exit";
-    FilterMitigates "filter-mitigates" Change (4, 17) (5, 16) "A filter without SPEC_ALLOW forces the mitigation of speculative store bypass on its task." "kernel/seccomp.c seccomp_assign_mode, Documentation/userspace-api/spec_ctrl.rst";
+    FilterMitigates "filter-mitigates" Change (4, 17) (5, 16) "A filter without SPEC_ALLOW forces the mitigation of speculative store bypass on its task, without being told to at boot." "kernel/seccomp.c seccomp_assign_mode, Documentation/userspace-api/spec_ctrl.rst";
     ForkLeaksArch "fork-leaks-arch" Bug _ (4, 0) "The child of an i386 fork makes its next native call under the arch of i386 (CVE-2015-2830)." "arch/x86/kernel/entry_64.S int_ret_from_sys_call, arch/x86/include/asm/syscall.h syscall_get_arch";
     TsyncListenerAccepted "tsync-listener-accepted" Bug (5, 0) (5, 2) "TSYNC and NEW_LISTENER go together although their results cannot be told apart." "kernel/seccomp.c seccomp_set_mode_filter";
     ListenerNoCompat "listener-no-compat" Bug (5, 0) (5, 7) "A listener answers every ioctl of a 32-bit task with ENOTTY." "kernel/seccomp.c seccomp_notify_ops";
@@ -108,9 +108,12 @@ quirks! {
     DumpKillsSharers "dump-kills-sharers" Change _ (5, 16) "A signal that dumps core, SIGSYS by seccomp among them, ends every process that shares the memory, such as the parent of a vfork." "fs/coredump.c zap_threads";
     RecvWaitsForNobody "recv-waits-for-nobody" Change (5, 0) (6, 11) "NOTIF_RECV waits for ever when no task with the filter is left." "kernel/seccomp.c recv_wait_event";
     NumberHighBitsRefused "number-high-bits-refused" Change _ (5, 14) "A call whose number register has bits above 31 is answered with ENOSYS, though filters see the lower half." "arch/x86/entry/common.c do_syscall_64";
+    NumberCutBySeccomp "number-cut-by-seccomp" Change (5, 9) (5, 14) "Under seccomp a number with bits above 31 is cut to its lower half, and that call runs; without, it is refused." "kernel/entry/common.c syscall_trace_enter, arch/x86/include/asm/syscall.h syscall_get_nr";
     SuspendBySeize "suspend-by-seize" Bug (4, 3) (5, 18) "PTRACE_SEIZE accepts PTRACE_O_SUSPEND_SECCOMP without privilege (CVE-2022-30594)." "kernel/ptrace.c ptrace_attach";
     TsyncStaleCount "tsync-stale-count" Bug (5, 9) (5, 15) "TSYNC leaves the other threads' Seccomp_filters count as it was." "kernel/seccomp.c seccomp_sync_threads";
     TsyncTraceBypass "tsync-trace-bypass" Bug (3, 17) (7, 3) "A call stopped at ptrace's entry while a sibling attaches its first filter by TSYNC runs unfiltered (CVE-2026-89603)." "include/linux/entry-common.h, kernel/entry/syscall-common.c";
+    FailedCloneKeepsFilter "failed-clone-keeps-filter" Bug (5, 9) (6, 1) "A clone that fails late leaves its copy of the filters behind: they are never freed, and a listener sees no hang-up." "kernel/fork.c copy_process";
+    AddfdEarlyReturn "addfd-early-return" Bug (5, 9) (5, 13) "NOTIF_ADDFD that a signal interrupts makes the call return 0, though nobody answered it." "kernel/seccomp.c seccomp_do_user_notification";
     AddfdSendLost "addfd-send-lost" Bug (5, 14) (7, 4) "NOTIF_ADDFD with SEND that a signal interrupts leaves the call answered with 0 and without the descriptor." "kernel/seccomp.c seccomp_notify_addfd";
     UretprobeExempt "uretprobe-exempt" Change (6, 14) _ "Call 335 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";
     UprobeExempt "uprobe-exempt" Change (6, 18) _ "Call 336 is allowed whatever filters and strict mode say." "kernel/seccomp.c seccomp_uprobe_exception";

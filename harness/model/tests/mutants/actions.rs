@@ -28,6 +28,11 @@ fn handled() -> Script {
     Script::new().sigsys(Disposition::Record)
 }
 
+/// A negative number that is trapped.
+fn trapped(nr: i64) -> Script {
+    handled().filter(on_call(nr as u32, trap(1))).call(0, nr as u64, &[])
+}
+
 /// The same in a thread beside another.
 fn in_thread(words: &[u32]) -> Script {
     let attach = |script: Script, &word: &u32| script.attach(1, 0, on_getppid(word));
@@ -80,6 +85,9 @@ pub(crate) fn witness(mutant: Mutant) -> Option<Script> {
             ];
             handled().filter(both).getppid(0)
         }
+        Mutant::RestartMissing => trapped(-512),
+        Mutant::RestartLess => trapped(-514),
+        Mutant::RestartMore => trapped(-515),
         Mutant::TrapBlocked => words(handled().block(), &[trap(1)]),
         Mutant::TrapIgnored => words(Script::new().sigsys(Disposition::Ignore), &[trap(1)]),
         Mutant::TrapDefaultThread => in_thread(&[trap(1)]),

@@ -26,6 +26,7 @@ pub(crate) fn witness(mutant: Mutant) -> Option<Script> {
         Mutant::StrictRdtsc => strict().rdtsc(),
         Mutant::StrictAfterFilter => Script::new().filter(allow()).strict(0),
         Mutant::ForbiddenActs => Script::new().watched("mkdir", Action::Errno(1)),
+        Mutant::LeaderStatusStays => Script::new().thread().call(0, 60, &[7]).call(1, 60, &[3]),
         Mutant::ExecDropsFilters => Script::new().filter(refuse()).exec().getppid(0),
         Mutant::ExecKeepsHandler => handled().filter(trap()).exec().getppid(0),
         Mutant::ForkDropsFilters => Script::new().filter(refuse()).fork().getppid(1),
