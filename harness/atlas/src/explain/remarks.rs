@@ -1,5 +1,6 @@
 //! What somebody who ships a filter should know of it: mistakes that were made before.
 
+mod answers;
 mod arguments;
 
 use super::{Map, Subject};
@@ -21,7 +22,8 @@ const TRIED_FIRST: [&str; 3] = ["clone3", "faccessat2", "statx"];
 #[must_use]
 pub fn of(subject: &Subject, map: &Map) -> Vec<String> {
     let all = [unknown_number(map), tried_first(map), socketcall(map)];
-    all.into_iter().flatten().chain(arguments::of(subject, map)).chain(reach(subject, map)).collect()
+    let others = answers::of(map).into_iter().chain(arguments::of(subject, map));
+    all.into_iter().flatten().chain(others).chain(reach(subject, map)).collect()
 }
 
 fn unknown_number(map: &Map) -> Option<String> {
