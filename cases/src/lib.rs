@@ -10,6 +10,7 @@
 mod attached;
 mod attacks;
 mod case;
+mod cgroup;
 pub mod faults;
 mod handed;
 mod listener;

@@ -1,6 +1,6 @@
 //! What choreographies with a listener share: the structures of seccomp_unotify(2) as bytes.
 
-use crate::tracee;
+use crate::{tracee, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::bpf::Filter;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
@@ -82,11 +82,11 @@ pub(crate) fn poll(listener: i32) -> i64 {
     i64::from(entry.revents)
 }
 
-/// Waits until a descriptor has something to receive, at most two seconds, and says whether it has.
+/// Waits until a descriptor has something to receive, and says whether it came to that.
 pub(crate) fn wait_for_one(listener: i32) -> bool {
     let mut entry = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
     // SAFETY: as in `poll`.
-    let found = unsafe { libc::poll(&raw mut entry, 1, 2000) };
+    let found = unsafe { libc::poll(&raw mut entry, 1, waiting::LIMIT.as_millis() as i32) };
     found == 1
 }
 

@@ -2,6 +2,10 @@
 
 use atlas_edge::{Stage, sys};
 
+/// Microseconds of each second that priorities may use up at most, and what the kernel begins with.
+const LIMIT: &str = "/proc/sys/kernel/sched_rt_runtime_us";
+const USUAL: &str = "950000";
+
 /// Keeps a process on the first processor.
 fn pin(pid: i32) -> bool {
     let only_here = 1_u64;
@@ -25,15 +29,17 @@ fn schedule(pid: i32, policy: i32, priority: i32) -> bool {
 /// Has a process run only while nobody else of this processor wants to, and this one before all others, until
 /// [`as_ever`]. Says whether that could be had: a control group may have no time for priorities.
 ///
-/// The kernel lets even such a process run after a second in which others had all the time
-/// (Documentation/scheduler/sched-rt-group.rst), so what is played meanwhile must be shorter.
+/// The kernel would let even such a process run after a second in which others had all the time
+/// (Documentation/scheduler/sched-rt-group.rst), and is told not to.
 pub(crate) fn last_of_all(pid: i32) -> bool {
     let me = std::process::id() as i32;
+    let _ = std::fs::write(LIMIT, "-1");
     pin(me) && pin(pid) && schedule(pid, libc::SCHED_IDLE, 0) && schedule(me, libc::SCHED_FIFO, 99)
 }
 
 /// Ends what [`last_of_all`] began.
 pub(crate) fn as_ever(pid: i32) {
+    let _ = std::fs::write(LIMIT, USUAL);
     schedule(std::process::id() as i32, libc::SCHED_OTHER, 0);
     schedule(pid, libc::SCHED_OTHER, 0);
 }

@@ -33,7 +33,7 @@ mod notify_caller;
 pub(crate) mod notify_end;
 mod notify_fd;
 pub(crate) mod notify_queue;
-mod notify_stopped;
+pub(crate) mod notify_stopped;
 mod notify_tasks;
 mod privilege;
 pub(crate) mod proc;

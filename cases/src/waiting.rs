@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// How long anything is waited for at most. It bounds a kernel that misbehaves and decides nothing.
-const LIMIT: Duration = Duration::from_secs(12);
+pub(crate) const LIMIT: Duration = Duration::from_secs(12);
 
 /// Waits until something holds. Says whether it came to that.
 pub(crate) fn until(holds: impl FnMut() -> bool) -> bool {

@@ -6,8 +6,8 @@ use crate::Script;
 use crate::program32;
 use crate::script::{FD_READ, SCRATCH};
 use crate::themes::{
-    beside, capability, charged, entry, failed_clone, info, logging, namespace, notify, ring, uprobe,
-    vsyscall,
+    beside, capability, charged, entry, failed_clone, info, logging, namespace, notify, notify_stopped, ring,
+    uprobe, vsyscall,
 };
 use atlas_model::experiment::Disposition;
 use atlas_model::traits::Feature;
@@ -200,6 +200,9 @@ pub(super) fn probe(feature: Feature) -> ProbeBody {
         }
         Feature::NotifHangUp => {
             Choreography(notify::observe_hang_up, |facts| Some(fact(facts, "hung up once reaped")? == 1))
+        }
+        Feature::Freezer => {
+            Choreography(notify_stopped::observe_freezer, |facts| Some(fact(facts, "freezes")? == 1))
         }
         Feature::PidNamespaces => {
             Choreography(namespace::observe_there, |facts| Some(fact(facts, "first process")? == 1))

@@ -2,10 +2,10 @@
 
 use crate::Case;
 use crate::case::{is, staged};
+use crate::cgroup::Group;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
 use atlas_model::{Action, Filter, bpf};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 /// `PR_GET_SPECULATION_CTRL`, and two of the features that it tells of (PR_GET_SPECULATION_CTRL(2const)).
@@ -76,52 +76,9 @@ pub(crate) fn observe_mitigated(stage: &Stage) {
 const CHILDREN: i64 = 6;
 const EACH: i64 = 3;
 
-/// A control group of our own, in a hierarchy mounted for it.
-struct Group {
-    mount: &'static Path,
-    path: PathBuf,
-}
-
-impl Group {
-    fn make() -> Option<Self> {
-        let mount = Path::new("/.cgroup");
-        let _ = std::fs::create_dir(mount);
-        let text = c"/.cgroup".as_ptr() as u64;
-        let kind = c"cgroup2".as_ptr() as u64;
-        // SAFETY: the strings are of static life.
-        let mounted = unsafe { sys::raw(libc::SYS_mount, [kind, text, kind, 0, 0, 0]) };
-        let group = Self { mount, path: mount.join("case") };
-        let made = mounted == 0
-            && std::fs::write(mount.join("cgroup.subtree_control"), "+memory").is_ok()
-            && std::fs::create_dir(&group.path).is_ok();
-        made.then_some(group)
-    }
-
-    /// The calling process joins.
-    fn join(&self) {
-        let _ = std::fs::write(self.path.join("cgroup.procs"), "0");
-    }
-
-    fn bytes(&self) -> i64 {
-        let text = sys::read_file(&self.path.join("memory.current").to_string_lossy());
-        text.and_then(|text| text.trim().parse().ok()).unwrap_or(-1)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.path);
-        // SAFETY: the string is of static life; whoever is still in there keeps it.
-        let _ = unsafe {
-            sys::raw(libc::SYS_umount2, [c"/.cgroup".as_ptr() as u64, libc::MNT_DETACH as u64, 0, 0, 0, 0])
-        };
-        let _ = std::fs::remove_dir(self.mount);
-    }
-}
-
 /// The bytes charged while children hold filters of a length.
 fn held(stage: &Stage, length: usize) -> Option<i64> {
-    let group = Group::make()?;
+    let group = Group::make("+memory")?;
     let attached: &AtomicI64 = crate::waiting::shared_number();
     let pids: Vec<i32> = (0..CHILDREN)
         .map(|_| {
@@ -144,7 +101,7 @@ fn held(stage: &Stage, length: usize) -> Option<i64> {
         })
         .collect();
     let all = crate::waiting::until(|| attached.load(SeqCst) == CHILDREN * EACH);
-    let bytes = group.bytes();
+    let bytes = group.number("memory.current");
     for pid in pids {
         sys::kill(pid, libc::SIGKILL);
         let _ = sys::wait_for(pid, libc::__WALL);

@@ -74,7 +74,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "ptrace::info_that_is_refused",
-        "A smaller structure, flags, and the operation of another stop are EINVAL, a number of more than 32 bits ERANGE.",
+        "A smaller structure, flags, and the operation of another stop are EINVAL, a number that is no int ERANGE.",
         SET,
         observe_refused,
         |_: &Traits| {
@@ -83,6 +83,7 @@ pub(crate) const CASES: &[Case] = &[
                 is("flags", EINVAL),
                 is("operation of an entry", EINVAL),
                 is("number of 33 bits", ERANGE),
+                is("number of 32 bits with the highest", ERANGE),
                 is("call returned its thread id", 1),
             ]
         },
@@ -190,6 +191,10 @@ fn observe_refused(stage: &Stage) {
     stage.fact("a smaller size", Info::of(pid).to(pid, SIZE - 1));
     stage.fact("flags", Info::of(pid).with(0, first | 1 << 16).to(pid, SIZE));
     stage.fact("operation of an entry", Info::of(pid).with(0, first & !0xff | 1).to(pid, SIZE));
-    stage.fact("number of 33 bits", Info::of(pid).with(NUMBER, 1 << 32 | GETPPID).to(pid, SIZE));
+    for (name, nr) in
+        [("number of 33 bits", 1 << 32 | GETPPID), ("number of 32 bits with the highest", 0xffff_ffff)]
+    {
+        stage.fact(name, Info::of(pid).with(NUMBER, nr).to(pid, SIZE));
+    }
     let _ = tracee::resume(pid, libc::PTRACE_CONT);
 }

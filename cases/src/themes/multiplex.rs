@@ -9,7 +9,6 @@ use atlas_edge::{Stage, stub};
 use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Abi, Action, Call};
 
-const NEEDS: &[Feature] = &[Feature::ModeFilter, Feature::AbiI386];
 const EPERM: i64 = -1;
 const SOCKET: u64 = 359;
 const SOCKETCALL: u64 = 102;
@@ -21,7 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "abi::socketcall_makes_sockets",
         "i386's socketcall takes its arguments from memory: what a filter says of socket it does not say of that.",
-        NEEDS,
+        // i386 has socket since 4.3.
+        &[Feature::ModeFilter, Feature::AbiI386, Feature::StatusUmask],
         observe_sockets,
         |_: &Traits| {
             vec![
@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     staged(
         "abi::wider_twins",
         "i386's clock_gettime is denied, and clock_gettime64 tells the time: since 5.1 many of its calls have such a twin.",
+        // The twins are of the release but one before clone3.
         &[Feature::ModeFilter, Feature::AbiI386, Feature::Clone3],
         observe_twins,
         |_: &Traits| vec![is("clock_gettime", EPERM), is("clock_gettime64", 0)],

@@ -17,7 +17,7 @@ const SIGSYS: i64 = libc::SIGSYS as i64;
 pub(crate) const CASES: &[Case] = &[
     staged(
         "kill::first_of_a_pid_namespace",
-        "Signals that it sends itself leave the first process of a pid namespace alone; a filter's kill or trap ends it.",
+        "Signals that it sends itself and does not handle leave the first process of a pid namespace alone; a filter's kill or trap ends it.",
         NEEDS,
         observe_ends,
         |_: &Traits| {

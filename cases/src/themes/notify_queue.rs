@@ -72,7 +72,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "notify::add_fd_overtaken_by_the_answer",
-        "ADDFDs that wait while the answer comes: the latest gets its descriptor, all others ESRCH; before 5.13 all of them.",
+        "ADDFDs that wait while the answer comes: the latest gets its descriptor, all others ESRCH; before 5.13 every one got ESRCH.",
         NEEDS,
         observe_overtaken,
         |traits: &Traits| {
@@ -82,7 +82,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "notify::add_fd_interrupted",
-        "ADDFD that a signal interrupts before the caller has run can be repeated, and the call waits; before 5.13 it returned 0.",
+        "ADDFD that a signal interrupts before the caller has run can be repeated, and the call waits; before 5.13 the call returned 0.",
         NEEDS,
         observe_interrupted,
         |traits: &Traits| {

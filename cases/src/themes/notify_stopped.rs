@@ -2,6 +2,7 @@
 
 use super::tracer::on;
 use crate::case::{is, staged};
+use crate::cgroup::Group;
 use crate::handed::{filter, finish, getppid, listener};
 use crate::listener::{self, CONTINUE, Caller};
 use crate::{Case, Fact, tracee, waiting};
@@ -39,6 +40,13 @@ pub(crate) const CASES: &[Case] = &[
         "So does a tracer's PTRACE_INTERRUPT.",
         NEEDS,
         |stage| taken_back(stage, tracee::seize_and_stop, tracee::carry_on),
+        taken_back_facts,
+    ),
+    staged(
+        "notify::caller_is_frozen",
+        "So does freezing its control group, which is how container engines pause.",
+        &[Feature::NotifReceive, Feature::NotifIdValid, Feature::Freezer],
+        observe_frozen,
         taken_back_facts,
     ),
     staged(
@@ -109,6 +117,10 @@ fn taken_back_facts(_: &Traits) -> Vec<Fact> {
 fn taken_back(stage: &Stage, stop: impl FnOnce(i32), go_on: impl FnOnce(i32)) {
     let fd = listener(stage);
     let caller = Caller::start(stage, fd, 0);
+    taken_back_from(stage, fd, &caller, stop, go_on);
+}
+
+fn taken_back_from(stage: &Stage, fd: i32, caller: &Caller, stop: impl FnOnce(i32), go_on: impl FnOnce(i32)) {
     let Ok(first) = listener::receive(fd) else { return };
     waiting::until_blocked(caller.pid);
     stop(caller.pid);
@@ -123,6 +135,35 @@ fn taken_back(stage: &Stage, stop: impl FnOnce(i32), go_on: impl FnOnce(i32)) {
     stage.fact("caller got", caller.got());
 }
 
+fn freeze(group: &Group, frozen: bool) -> bool {
+    let word = u8::from(frozen).to_string();
+    let says = format!("frozen {word}");
+    group.write("cgroup.freeze", &word)
+        && waiting::until(|| group.read("cgroup.events").lines().any(|line| line == says))
+}
+
+/// The probe of the freezer: an empty group freezes at once.
+pub(crate) fn observe_freezer(stage: &Stage) {
+    let frozen = Group::make("").is_some_and(|group| freeze(&group, true) && freeze(&group, false));
+    stage.fact("freezes", frozen.into());
+}
+
+fn observe_frozen(stage: &Stage) {
+    let Some(group) = Group::make("") else { return };
+    let fd = listener(stage);
+    let caller = Caller::start_with(stage, fd, |_| {
+        group.join();
+        getppid()
+    });
+    let stop = |_| {
+        freeze(&group, true);
+    };
+    let go_on = |_| {
+        freeze(&group, false);
+    };
+    taken_back_from(stage, fd, &caller, stop, go_on);
+}
+
 fn observe_ignored(stage: &Stage) {
     let fd = listener(stage);
     let caller = Caller::start_with(stage, fd, |_| {
@@ -134,7 +175,7 @@ fn observe_ignored(stage: &Stage) {
     });
     let Ok(seen) = listener::receive(fd) else { return };
     waiting::until_blocked(caller.pid);
-    for signal in [libc::SIGUSR1, libc::SIGCHLD, libc::SIGWINCH] {
+    for signal in [libc::SIGUSR1, libc::SIGURG, libc::SIGWINCH] {
         sys::kill(caller.pid, signal);
     }
     stage.fact("id valid", listener::id_valid(fd, seen.id));
@@ -174,6 +215,8 @@ fn observe_changed(stage: &Stage) {
     stage.fact("id valid", listener::id_valid(fd, seen.id));
     listener::send(fd, seen.id, 0, 0, CONTINUE);
     finish(caller.pid);
+    // Whatever the call did, reading ends.
+    sys::close(writer);
     let mut got = [0_u8];
     // SAFETY: room for one byte, which lives until the call returns.
     let _ = unsafe { sys::raw(libc::SYS_read, [reader as u64, got.as_mut_ptr() as u64, 1, 0, 0, 0]) };

@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "strict::timer_that_kills",
-        "So a limit of its time has to be a timer that sends SIGKILL.",
+        "So a limit of its time must come as SIGKILL, as from a timer.",
         NEEDS,
         observe_timer,
         |_: &Traits| vec![is("in strict mode", 1), is("end", KILLED)],

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::SeqCst;
 const NEEDS: &[Feature] = &[Feature::ModeFilter];
 const NATIVE: Abi = Abi::X86_64;
 pub(super) const GETPPID: u64 = 110;
-const GETTID: u64 = 186;
+pub(super) const GETTID: u64 = 186;
 const SKIP: u64 = u64::MAX;
 const ENOSYS: i64 = -38;
 pub(crate) const CASES: &[Case] = &[

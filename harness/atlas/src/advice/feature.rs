@@ -177,7 +177,7 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
             "Deny calls that must return a descriptor, or let the caller fetch it from a Unix socket.",
         ),
         Feature::NotifHangUp => (
-            "A listener cannot be told that nobody is left, and poll(2) sleeps on.",
+            "The supervisor is not told that nobody is left, and poll(2) sleeps on.",
             "Wait for the filtered processes themselves, by pidfds or as their parent.",
         ),
         Feature::StatusFilters => (
@@ -216,6 +216,10 @@ pub(super) fn texts(feature: Feature) -> (&'static str, &'static str) {
         Feature::IoUring => (
             "No ring opens a file: io_uring_setup(2) fails, or its rings have no such request.",
             "Deny io_uring_setup(2), since what a ring does for a task is no call and meets no filter.",
+        ),
+        Feature::Freezer => (
+            "There is no file cgroup.freeze, and the first version's freezer has to do.",
+            "Expect calls that wait for a listener to come again once their caller is thawed, and answer them then.",
         ),
         Feature::PidNamespaces => (
             "A clone with CLONE_NEWPID gives EINVAL.",

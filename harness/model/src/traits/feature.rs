@@ -90,7 +90,7 @@ features! {
     Uprobe "uprobe" (6, 18) "Call 336, which the kernel's own trampolines make; anyone else gets ENXIO or EPROTO." "arch/x86/kernel/uprobes.c";
     Clone3 "clone3" (5, 3) "clone3(2); without it ENOSYS." "clone(2)";
     IoUring "io-uring" (5, 6) "io_uring opens files; the build and a sysctl decide whether it may." "io_uring(7), io_uring/openclose.c";
-    PidNamespaces "pid-namespaces" (2, 6) "Pid namespaces, whose first process is not ended by signals; needs CONFIG_PID_NS." "pid_namespaces(7)";
+    PidNamespaces "pid-namespaces" (2, 6) "Pid namespaces, whose first process is not ended by signals from inside that it does not handle; needs CONFIG_PID_NS." "pid_namespaces(7)";
     UserNamespaces "user-namespaces" (3, 8) "Anybody may make a user namespace; the build and sysctls decide." "user_namespaces(7)";
     LogRecords "log-records" (4, 14) "Records of seccomp reach the kernel's log; needs CONFIG_AUDIT." "kernel/auditsc.c audit_seccomp";
     Userfaultfd "userfaultfd" (4, 3) "userfaultfd(2) lets a program stop the kernel where it touches the program's memory." "userfaultfd(2)";
@@ -98,6 +98,7 @@ features! {
     UprobeEvents "uprobe-events" (4, 17) "perf_event_open(2) makes uprobes and uretprobes; needs CONFIG_UPROBE_EVENTS." "perf_event_open(2), kernel/events/core.c perf_uprobe";
     Landlock "landlock" (5, 13) "Landlock, by which a program restricts its own access to files; the build and the boot decide." "landlock(7)";
     MemoryControl "memory-control" (4, 5) "Control groups of the second version that count memory; the build and the boot decide." "cgroups(7), Documentation/admin-guide/cgroup-v2.rst";
+    Freezer "freezer" (5, 2) "Control groups of the second version that freeze." "Documentation/admin-guide/cgroup-v2.rst, cgroup.freeze";
     FilterMemoryCharged "filter-memory-charged" (5, 11) "The memory of filters is charged to the control group of who attaches them." "kernel/bpf/core.c bpf_prog_alloc_no_stats";
     EntrySysenter "entry-sysenter" (2, 6) "32-bit programs make i386 calls by sysenter; the processor decides." "arch/x86/entry/entry_64_compat.S entry_SYSENTER_compat";
     EntrySyscall32 "entry-syscall32" (2, 6) "32-bit programs make i386 calls by syscall; the processor decides." "arch/x86/entry/entry_64_compat.S entry_SYSCALL_compat";
@@ -126,6 +127,14 @@ impl Feature {
                 | Self::EntrySyscall32
                 | Self::VsyscallPage
                 | Self::VsyscallReadable
+                | Self::PtraceGetFilter
+                | Self::PtraceGetMetadata
+                | Self::SuspendSeccomp
+                | Self::PidNamespaces
+                | Self::UserNamespaces
+                | Self::LogRecords
+                | Self::Freezer
+                | Self::Userfaultfd
         )
     }
 

@@ -75,7 +75,8 @@ fn restart_syscall(map: &Map) -> Option<String> {
     let names: Vec<&str> = RESTARTED.into_iter().filter(|name| allowed(map, name)).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "restart_syscall gets {answer}: with it an interrupted {} goes on after a stop, by SIGSTOP or a debugger.",
+            "restart_syscall gets {answer}: after a stop, by SIGSTOP or a debugger, an interrupted {} goes on by that call, and \
+             comes to that.",
             names.join(", ")
         )
     })
@@ -136,7 +137,7 @@ mod tests {
     fn calls_that_the_kernel_makes_of_others_are_not_to_be_forgotten() {
         let stopped = on(219, Action::Errno(1), Action::Allow);
         assert!(
-            stopped.contains("an interrupted nanosleep, clock_nanosleep, poll, futex goes on"),
+            stopped.contains("an interrupted nanosleep, clock_nanosleep, poll, futex goes on by that call"),
             "{stopped}"
         );
         let returning = on(15, Action::KillProcess, Action::Allow);
