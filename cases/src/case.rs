@@ -84,6 +84,11 @@ pub(crate) const fn is(name: &'static str, value: i64) -> Fact {
     Fact { name: Cow::Borrowed(name), want: Want::Is(value) }
 }
 
+/// A fact with one value and a name that is made up.
+pub(crate) fn named(name: String, value: i64) -> Fact {
+    Fact { name: Cow::Owned(name), want: Want::Is(value) }
+}
+
 /// A fact whose name says it all; [`Stage::says`](atlas_edge::Stage::says) reports it.
 pub(crate) fn says(name: String) -> Fact {
     Fact { name: Cow::Owned(name), want: Want::Said }

@@ -12,8 +12,13 @@ pub(crate) fn filter() -> Filter {
 
 /// Attaches the notifying filter to this process, whose children make the calls.
 pub(crate) fn listener(stage: &Stage) -> i32 {
+    listener_with(stage, 0)
+}
+
+/// The same with more flags.
+pub(crate) fn listener_with(stage: &Stage, flags: u32) -> i32 {
     let _ = sys::no_new_privs();
-    let fd = listener::attach(&filter(), 0);
+    let fd = listener::attach(&filter(), flags);
     if fd < 0 {
         stage.fact("the listener could not be had", fd);
         sys::exit(1)

@@ -20,6 +20,7 @@ pub(crate) mod program32;
 pub mod rubies;
 mod scheduling;
 mod script;
+mod setting;
 mod sigsys;
 pub mod themes;
 mod tracee;

@@ -1,6 +1,6 @@
 //! What choreographies with a listener share: the structures of seccomp_unotify(2) as bytes.
 
-use crate::{tracee, waiting};
+use crate::waiting;
 use atlas_edge::{Stage, sys};
 use atlas_model::bpf::Filter;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
@@ -19,6 +19,9 @@ pub(crate) const SET_FLAGS: u64 = 0x4008_2104;
 pub(crate) const CONTINUE: u32 = 1;
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
 pub(crate) const NEW_LISTENER: u32 = 8;
+
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`.
+pub(crate) const WAIT_KILLABLE: u32 = 32;
 
 /// `struct seccomp_notif`, as far as it is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -105,8 +108,7 @@ impl Caller {
 
     /// Starts a child that makes a call of its own kind.
     pub(crate) fn start_with(stage: &Stage, listener: i32, call: impl FnOnce(&Stage) -> i64) -> Self {
-        // SAFETY: a shared page, zeroed; an atomic takes any bits.
-        let got = unsafe { &*tracee::shared().cast::<AtomicI64>() };
+        let got = waiting::shared_number();
         let pid = stage.start(|stage| {
             sys::close(listener);
             got.store(call(stage), SeqCst);

@@ -1,10 +1,10 @@
 //! An order of processes that the scheduler keeps: one processor, and priorities on it.
 
+use crate::setting::Setting;
 use atlas_edge::{Stage, sys};
 
-/// Microseconds of each second that priorities may use up at most, and what the kernel begins with.
+/// Microseconds of each second that priorities may use up at most.
 const LIMIT: &str = "/proc/sys/kernel/sched_rt_runtime_us";
-const USUAL: &str = "950000";
 
 /// Keeps a process on the first processor.
 fn pin(pid: i32) -> bool {
@@ -26,26 +26,36 @@ fn schedule(pid: i32, policy: i32, priority: i32) -> bool {
     scheduled == 0
 }
 
-/// Has a process run only while nobody else of this processor wants to, and this one before all others, until
-/// [`as_ever`]. Says whether that could be had: a control group may have no time for priorities.
+/// While there is one of these, its process runs only when nobody else of this processor wants to, and the one that made
+/// it before all others.
 ///
 /// The kernel would let even such a process run after a second in which others had all the time
 /// (Documentation/scheduler/sched-rt-group.rst), and is told not to.
-pub(crate) fn last_of_all(pid: i32) -> bool {
-    let me = std::process::id() as i32;
-    let _ = std::fs::write(LIMIT, "-1");
-    pin(me) && pin(pid) && schedule(pid, libc::SCHED_IDLE, 0) && schedule(me, libc::SCHED_FIFO, 99)
+pub(crate) struct LastOfAll {
+    pid: i32,
+    _limit: Setting,
 }
 
-/// Ends what [`last_of_all`] began.
-pub(crate) fn as_ever(pid: i32) {
-    let _ = std::fs::write(LIMIT, USUAL);
-    schedule(std::process::id() as i32, libc::SCHED_OTHER, 0);
-    schedule(pid, libc::SCHED_OTHER, 0);
+impl LastOfAll {
+    /// `None` where that cannot be had: a control group may have no time for priorities.
+    pub(crate) fn new(pid: i32) -> Option<Self> {
+        let me = std::process::id() as i32;
+        let last = Self { pid, _limit: Setting::change(LIMIT, "-1") };
+        let had =
+            pin(me) && pin(pid) && schedule(pid, libc::SCHED_IDLE, 0) && schedule(me, libc::SCHED_FIFO, 99);
+        had.then_some(last)
+    }
+}
+
+impl Drop for LastOfAll {
+    fn drop(&mut self) {
+        schedule(std::process::id() as i32, libc::SCHED_OTHER, 0);
+        schedule(self.pid, libc::SCHED_OTHER, 0);
+    }
 }
 
 /// Starts a child that runs while this process sleeps: before children of a lower priority (1 to 98), and before
-/// whoever is [`last_of_all`].
+/// whoever is [`LastOfAll`].
 pub(crate) fn child(stage: &Stage, priority: i32, body: impl FnOnce()) -> i32 {
     stage.start(|_| {
         schedule(0, libc::SCHED_FIFO, priority);

@@ -112,5 +112,6 @@ pub(crate) const ALL: &[&[Case]] = &[
     programs::CASES,
     libseccomp::CASES,
     runner::CASES,
+    // What turns audit on is never wholly undone, so it comes last where guests are not clones.
     audited::CASES,
 ];

@@ -31,7 +31,12 @@ pub(crate) fn start(stage: &Stage, options: u64, body: impl FnOnce(&Stage)) -> i
 
 /// Resumes a tracee and waits for its next stop or end: the raw wait status.
 pub(crate) fn resume(pid: i32, request: u32) -> i64 {
-    let _ = ptrace(request, pid, 0, 0);
+    resume_with(pid, request, 0)
+}
+
+/// The same with a signal, which is delivered; 0 is none.
+pub(crate) fn resume_with(pid: i32, request: u32, signal: i32) -> i64 {
+    let _ = ptrace(request, pid, 0, signal as u64);
     sys::wait_for(pid, libc::__WALL)
 }
 

@@ -3,6 +3,7 @@
 use super::logging::{LOGGED, log_while};
 use crate::Case;
 use crate::case::{is, staged};
+use crate::setting::Setting;
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
 
@@ -64,14 +65,12 @@ fn audit(on: bool) -> i64 {
 }
 
 fn observe_changes(stage: &Stage) {
-    let before = sys::read_file(LOGGED).unwrap_or_default();
     stage.fact("audit is on", audit(true));
     let log = log_while(stage, || {
-        let _ = std::fs::write(LOGGED, "errno trap");
+        // The mark is a LOG, and is made after that.
+        let _named = Setting::change(LOGGED, "errno trap");
         let _ = std::fs::write(LOGGED, "nonsense");
         audit(false);
-        // The mark is a LOG, which has to be named again.
-        let _ = std::fs::write(LOGGED, before.trim());
     });
     let changes = log.map_or_else(Vec::new, |(log, ())| log.changes());
     stage.fact("records", changes.len() as i64);

@@ -3,6 +3,7 @@
 use crate::attached::{attach, become_user};
 use crate::case::{is, staged};
 use crate::program32;
+use crate::setting::Setting;
 use crate::{Case, Script};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
@@ -104,15 +105,22 @@ fn observe_dropped(stage: &Stage) {
 pub(crate) fn observe_namespace(stage: &Stage) {
     // Debian's kernels can forbid it, and the file is not there where they do not.
     const ALLOWED: &str = "/proc/sys/kernel/unprivileged_userns_clone";
-    let before = sys::read_file(ALLOWED);
-    let _ = std::fs::write(ALLOWED, "1");
+    let _allowed = Setting::change(ALLOWED, "1");
     let _ = stage.child(|stage| {
         become_user(USER);
         stage.fact("before", attach_allowing());
         stage.fact("unshare", sys::number(libc::SYS_unshare, [libc::CLONE_NEWUSER as u64, 0, 0, 0, 0, 0]));
         stage.fact("in it", attach_allowing());
     });
-    let _ = before.map(|before| std::fs::write(ALLOWED, before.trim()));
+}
+
+/// What an image's exit status, of eight bits, is the negative of.
+fn negated(status: i64) -> i64 {
+    (256 - status) % 256
+}
+
+fn no_new_privs() {
+    let _ = sys::no_new_privs();
 }
 
 fn observe_set_user_id(stage: &Stage) {
@@ -126,8 +134,6 @@ fn observe_set_user_id(stage: &Stage) {
         become_user(USER);
         attach(filter());
     };
-    // Exit statuses have eight bits.
-    let negated = |status: i64| (256 - status) % 256;
     stage.fact("its user", negated(run("geteuid", &privileged)));
     stage.fact("its filtered call", -run("getppid", &privileged));
     stage.fact("its user with no_new_privs", negated(run("geteuid", &unprivileged)));
@@ -136,17 +142,13 @@ fn observe_set_user_id(stage: &Stage) {
 
 fn observe_set_group_id(stage: &Stage) {
     let group = |before: &dyn Fn()| {
-        let status = program32::exit_with(stage, "getegid", 0o2755, || {
+        negated(program32::exit_with(stage, "getegid", 0o2755, || {
             let _ = sys::number(libc::SYS_setresgid, [USER, USER, USER, 0, 0, 0]);
             before();
             become_user(USER);
-        });
-        (256 - status) % 256
+        }))
     };
     stage.fact("its group", group(&|| {}));
-    let no_new_privs = || {
-        let _ = sys::no_new_privs();
-    };
     stage.fact("its group with no_new_privs", group(&no_new_privs));
 }
 
@@ -162,9 +164,6 @@ fn observe_regained(stage: &Stage) {
         })
     };
     stage.fact("privileged call", after(&|| {}));
-    let no_new_privs = || {
-        let _ = sys::no_new_privs();
-    };
     stage.fact("privileged call with no_new_privs", after(&no_new_privs));
 }
 

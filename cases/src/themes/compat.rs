@@ -1,8 +1,9 @@
 //! What a call by one ABI leaves behind for the next by another: compat state that must not leak.
 
 use crate::attached;
-use crate::case::{case, is, staged};
+use crate::case::{case, is, named, staged};
 use crate::listener;
+use crate::script::SCRATCH;
 use crate::{Case, Fact, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::abi::offset;
@@ -102,20 +103,27 @@ fn attached_by(by: &Compat, traits: &Traits) -> Vec<Fact> {
     let facts_of = |call: &str, result: i64| {
         let behind = if result == 0 { -7 } else { 1 };
         [(String::new(), result), (format!(": getppid by {}", by.abi), behind), (": getppid".into(), behind)]
-            .map(|(what, value)| Fact { name: format!("{call}{what}").into(), ..is("", value) })
+            .map(|(what, value)| named(format!("{call}{what}"), value))
     };
     let seccomp = if traits.has(Feature::SeccompSyscall) { 0 } else { -38 };
     let first = is("prctl, native layout", null);
     [vec![first], facts_of("prctl", 0).into(), facts_of("seccomp", seccomp).into()].concat()
 }
 
-/// From the scratch area, which lies below 4 GiB as pointers of these ABIs must.
+/// Puts a word into the scratch area, which lies below 4 GiB as pointers of these ABIs must.
+pub(super) fn put(at: u64, value: u32) {
+    // SAFETY: the scratch area is mapped and writable, and callers stay in it.
+    unsafe { (at as *mut u32).write(value) }
+}
+
+/// Makes a call by an ABI with at most three arguments, of which pointers are to the scratch area.
+pub(super) fn call(abi: Abi, nr: u32, args: [u64; 3]) -> i64 {
+    let args = [args[0], args[1], args[2], 0, 0, 0];
+    // SAFETY: the kernel reads and writes the scratch area at most.
+    unsafe { atlas_edge::stub::call(&atlas_model::Call { abi, nr: nr.into(), args }) }
+}
+
 fn attach_by(stage: &Stage, by: &Compat) {
-    use crate::script::SCRATCH;
-    let word = |at: u64, value: u32| {
-        // SAFETY: the scratch area is mapped, writable and longer than what is put there.
-        unsafe { (at as *mut u32).write(value) }
-    };
     let filter = Filter(vec![
         bpf::ld(offset::NR),
         bpf::jeq(NATIVE_GETPPID, 1, 0),
@@ -125,19 +133,15 @@ fn attach_by(stage: &Stage, by: &Compat) {
     ]);
     let (compat, native, insns) = (SCRATCH, SCRATCH + 32, SCRATCH + 64);
     for (insn, at) in filter.iter().zip((insns..).step_by(8)) {
-        word(at, u32::from(insn.code) | u32::from(insn.jt) << 16 | u32::from(insn.jf) << 24);
-        word(at + 4, insn.k);
+        put(at, u32::from(insn.code) | u32::from(insn.jt) << 16 | u32::from(insn.jf) << 24);
+        put(at + 4, insn.k);
     }
     for (place, pointer) in [(compat, 4), (native, 8)] {
-        (0..4).for_each(|index| word(place + 4 * index, 0));
-        word(place, filter.len() as u32);
-        word(place + pointer, insns as u32);
+        (0..4).for_each(|index| put(place + 4 * index, 0));
+        put(place, filter.len() as u32);
+        put(place + pointer, insns as u32);
     }
-    let called = |nr: u32, args: [u64; 3]| {
-        let args = [args[0], args[1], args[2], 0, 0, 0];
-        // SAFETY: the kernel reads the scratch area at most.
-        unsafe { atlas_edge::stub::call(&atlas_model::Call { abi: by.abi, nr: nr.into(), args }) }
-    };
+    let called = |nr: u32, args: [u64; 3]| call(by.abi, nr, args);
     let _ = sys::no_new_privs();
     stage.fact("prctl, native layout", called(by.prctl, [22, 2, native]));
     // The children's parent has none of these errnos for a pid.
@@ -157,9 +161,7 @@ pub(crate) fn observe_ioctl(stage: &Stage) {
     let listener = listener::attach(&Filter(vec![bpf::ret(Action::Allow)]), 0);
     let native = listener::id_valid(listener as i32, 0);
     // i386's ioctl is 54; the scratch area lies below 4 GiB, and what stands there is no id.
-    let args = [listener as u64, listener::ID_VALID, crate::script::SCRATCH, 0, 0, 0];
-    // SAFETY: the request reads eight bytes of the scratch area.
-    let by_i386 = unsafe { atlas_edge::stub::call(&atlas_model::Call { abi: Abi::I386, nr: 54, args }) };
+    let by_i386 = call(Abi::I386, 54, [listener as u64, listener::ID_VALID, SCRATCH]);
     stage.fact("native", native);
     stage.fact("by i386", by_i386);
 }

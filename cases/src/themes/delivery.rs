@@ -18,8 +18,6 @@ const GETTID: u64 = 186;
 const SIGSYS: i64 = libc::SIGSYS as i64;
 /// `PTRACE_SYSEMU`.
 const SYSEMU: u32 = 31;
-/// Beyond every end's code.
-const ENDED: i64 = 2000;
 const TRACE_EXIT: u64 = libc::PTRACE_O_TRACEEXIT as u64;
 
 pub(crate) const CASES: &[Case] = &[
@@ -107,9 +105,9 @@ pub(crate) const CASES: &[Case] = &[
         observe_rewritten_trap,
         |traits: &Traits| {
             if traits.shows(Quirk::TraceNoRecheck) {
-                vec![is("call returned its parent", 1), is("next stop or end", -ENDED)]
+                vec![is("call returned its parent", 1), is("end", 0)]
             } else {
-                vec![is("next stop or end", SIGSYS), is("number in siginfo", 110)]
+                vec![is("stop", SIGSYS), is("number in siginfo", 110)]
             }
         },
     ),
@@ -148,25 +146,20 @@ fn sigsys_of(info: &libc::siginfo_t) -> (u64, i32, u32) {
     (address, rest as i32, (rest >> 32) as u32)
 }
 
-/// Resumes a tracee with a signal and waits for its next stop or end.
-fn deliver(pid: i32, signal: i32) -> i64 {
-    let _ = tracee::ptrace(libc::PTRACE_CONT, pid, 0, signal as u64);
-    sys::wait_for(pid, libc::__WALL)
-}
-
 /// The end of a tracee that is resumed with a signal.
 fn end_with(pid: i32, signal: i32) -> i64 {
-    end_code(sys::end_of(deliver(pid, signal) as i32))
+    end_code(sys::end_of(tracee::resume_with(pid, libc::PTRACE_CONT, signal) as i32))
 }
 
-/// A stop's signal; of an end its code less 2000, which is no signal.
-fn signal_or_end(status: i64) -> i64 {
-    let status = status as i32;
-    if libc::WIFSTOPPED(status) {
-        libc::WSTOPSIG(status).into()
-    } else {
-        end_code(sys::end_of(status)) - ENDED
+/// Resumes a tracee and tells what comes next: the signal that it stops for, which is given, or its end.
+fn next(stage: &Stage, pid: i32) -> Option<i32> {
+    let status = tracee::resume(pid, libc::PTRACE_CONT) as i32;
+    let signal = libc::WIFSTOPPED(status).then(|| libc::WSTOPSIG(status));
+    match signal {
+        Some(signal) => stage.fact("stop", signal.into()),
+        None => stage.fact("end", end_code(sys::end_of(status))),
     }
+    signal
 }
 
 extern "C" fn nothing(_: i32, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {}
@@ -177,7 +170,7 @@ fn observe_delivery(stage: &Stage) {
         attach(on("getppid", Action::Trap(42)));
         stage.fact("call returned", call(GETPPID));
     });
-    stage.fact("stop", signal_or_end(tracee::resume(pid, libc::PTRACE_CONT)));
+    let _ = next(stage, pid);
     let (info, regs) = (signal_of(pid), tracee::registers(pid));
     let (address, number, arch) = sigsys_of(&info);
     stage.fact("si_signo", info.si_signo.into());
@@ -279,9 +272,7 @@ fn observe_rewritten_trap(stage: &Stage) {
     let pid = calling(stage, TRACE_SECCOMP, filters, GETTID);
     let _ = tracee::resume(pid, libc::PTRACE_CONT);
     change(pid, |regs| regs.orig_rax = GETPPID);
-    let next = signal_or_end(tracee::resume(pid, libc::PTRACE_CONT));
-    stage.fact("next stop or end", next);
-    if next == SIGSYS {
+    if next(stage, pid) == Some(libc::SIGSYS) {
         stage.fact("number in siginfo", sigsys_of(&signal_of(pid)).1.into());
     }
     sys::kill(pid, libc::SIGKILL);

@@ -1,12 +1,11 @@
 //! Tracers as jailers: who may be one, what becomes of tracees without one, and whose children they have.
 
 use super::stops::{SYSGOOD, to_call};
-use super::tracer::{GETPPID, GETTID, call, change, on};
+use super::tracer::{GETPPID, GETTID, call, change, on, orphaned};
 use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::tracee::{self, TRACE_SECCOMP};
 use crate::{Case, waiting};
-use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
 use atlas_model::Action;
 use atlas_model::traits::{Feature, Traits};
@@ -88,23 +87,9 @@ fn observe_borrowed(stage: &Stage) {
 }
 
 fn observe_exit_kill(stage: &Stage) {
-    let [traced, ran] = [waiting::shared_number(), waiting::shared_number()];
-    // Tracee and tracer are siblings: the tracee's parent outlives its tracer.
-    let tracee = stage.start(|_| {
-        waiting::until(|| traced.load(SeqCst) == 1);
-        attach(on("getppid", Action::Trace(1)));
-        let _ = call(GETPPID);
-        ran.store(1, SeqCst);
-    });
-    let tracer = stage.start(|_| {
-        let _ = tracee::ptrace(libc::PTRACE_SEIZE, tracee, 0, TRACE_SECCOMP | EXIT_KILL);
-        traced.store(1, SeqCst);
-        let _ = sys::wait_for(tracee, libc::__WALL);
-    });
-    let _ = sys::wait_for(tracer, libc::__WALL);
-    let status = sys::wait_for(tracee, libc::__WALL);
-    stage.fact("end of the tracee", end_code(sys::end_of(status as i32)));
-    stage.fact("its call ran", ran.load(SeqCst));
+    let (end, ran) = orphaned(stage, TRACE_SECCOMP | EXIT_KILL);
+    stage.fact("end of the tracee", end);
+    stage.fact("its call ran", ran.into());
 }
 
 /// What a traced call comes to in a tracee's child: 1 where it ran, after a stop of its own.

@@ -2,6 +2,7 @@
 
 use crate::attached::become_user;
 use crate::case::{is, staged};
+use crate::setting::Setting;
 use crate::{Case, Script, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
@@ -182,18 +183,22 @@ impl Log {
     /// Records come from a thread of the kernel's, in order: once that of a call made afterwards is
     /// there, so are all before it.
     fn settle(&mut self, stage: &Stage) {
+        if !self.mark(stage, waiting::LIMIT) {
+            stage.fact("the log has no record of the mark", 1);
+        }
+    }
+
+    /// Makes a call that is recorded, and says whether its record came within some time.
+    fn mark(&mut self, stage: &Stage, limit: Duration) -> bool {
         let mark = stage.start(|_| {
             let _ = sys::install(&on("getuid", Action::Log), 0);
             let _ = sys::number(MARK, [0; 6]);
         });
         let _ = sys::wait_for(mark, libc::__WALL);
-        let marked = waiting::until(|| {
+        waiting::until_within(limit, || {
             self.take_what_has_come();
             !self.records(mark).is_empty()
-        });
-        if !marked {
-            stage.fact("the log has no record of the mark", 1);
-        }
+        })
     }
 }
 
@@ -223,11 +228,9 @@ pub(super) fn log_while<T>(stage: &Stage, body: impl FnOnce() -> T) -> Option<(L
         stage.fact("no /dev/kmsg", 1);
         return None;
     };
-    let before = sys::read_file(LIMIT).unwrap_or_default();
-    let _ = std::fs::write(LIMIT, "0");
+    let _unlimited = Setting::change(LIMIT, "0");
     let done = body();
     log.settle(stage);
-    let _ = std::fs::write(LIMIT, before.trim());
     Some((log, done))
 }
 
@@ -291,16 +294,7 @@ fn observe_fields(stage: &Stage) {
 
 /// The probe of records: whether one is made, and can be read.
 pub(crate) fn observe_records(stage: &Stage) {
-    let Some(mut log) = Log::from_now() else { return stage.fact("records", 0) };
-    let logging = stage.start(|_| {
-        let _ = sys::install(&on("getppid", Action::Log), 0);
-        getppid();
-    });
-    let _ = sys::wait_for(logging, libc::__WALL);
-    let made = waiting::until_within(PATIENCE, || {
-        log.take_what_has_come();
-        !log.records(logging).is_empty()
-    });
+    let made = Log::from_now().is_some_and(|mut log| log.mark(stage, PATIENCE));
     stage.fact("records", made.into());
 }
 
@@ -342,17 +336,15 @@ fn observe_deciding(stage: &Stage) {
 }
 
 fn observe_silenced(stage: &Stage) {
-    let before = sys::read_file(LOGGED).unwrap_or_default();
     let silenced = |fact: &str, named: &str, flags, action| {
         let records = logged(stage, || {
-            let _ = std::fs::write(LOGGED, named);
+            // The mark is a LOG, and is made after that.
+            let _named = Setting::change(LOGGED, named);
             let pid = stage.start(|_| {
                 let _ = sys::install(&on("getppid", action), flags);
                 getppid();
             });
             let _ = sys::wait_for(pid, libc::__WALL);
-            // The mark is a LOG, which has to be named again.
-            let _ = std::fs::write(LOGGED, before.trim());
             pid
         });
         stage.fact(fact, records.first().map_or(-1, |record| field(record, "code")));

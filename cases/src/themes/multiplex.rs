@@ -1,19 +1,20 @@
 //! i386 calls that stand for many, and pairs of which one is the other with wider arguments: a rule about one says
 //! nothing about the other.
 
+use super::compat;
 use crate::attached::attach;
 use crate::case::{is, staged};
 use crate::script::SCRATCH;
 use crate::{Case, Script};
-use atlas_edge::{Stage, stub};
+use atlas_edge::Stage;
 use atlas_model::traits::{Feature, Traits};
-use atlas_model::{Abi, Action, Call};
+use atlas_model::{Abi, Action};
 
 const EPERM: i64 = -1;
-const SOCKET: u64 = 359;
-const SOCKETCALL: u64 = 102;
-const CLOCK_GETTIME: u64 = 265;
-const CLOCK_GETTIME64: u64 = 403;
+const SOCKET: u32 = 359;
+const SOCKETCALL: u32 = 102;
+const CLOCK_GETTIME: u32 = 265;
+const CLOCK_GETTIME64: u32 = 403;
 const AF_UNIX: u32 = libc::AF_UNIX as u32;
 
 pub(crate) const CASES: &[Case] = &[
@@ -42,10 +43,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-fn by_i386(nr: u64, args: [u64; 3]) -> i64 {
-    let args = [args[0], args[1], args[2], 0, 0, 0];
-    // SAFETY: the kernel reads and writes the scratch area at most, which lies below 4 GiB as i386's pointers must.
-    unsafe { stub::call(&Call { abi: Abi::I386, nr, args }) }
+fn by_i386(nr: u32, args: [u64; 3]) -> i64 {
+    compat::call(Abi::I386, nr, args)
 }
 
 fn socket() -> i64 {
@@ -55,8 +54,7 @@ fn socket() -> i64 {
 /// socketcall(2): the first of its calls is socket, whose arguments are three words.
 fn socketcall() -> i64 {
     for (at, word) in (SCRATCH..).step_by(4).zip([AF_UNIX, libc::SOCK_STREAM as u32, 0]) {
-        // SAFETY: the scratch area is mapped, writable and longer than that.
-        unsafe { (at as *mut u32).write(word) }
+        compat::put(at, word);
     }
     by_i386(SOCKETCALL, [1, SCRATCH, 0])
 }

@@ -93,7 +93,7 @@ fn observe_traced(stage: &Stage) {
     });
     let _ = sys::wait_for(pid, libc::__WALL);
     stage.fact("stop", tracee::resume(pid, libc::PTRACE_CONT) >> 8);
-    let _ = tracee::ptrace(libc::PTRACE_CONT, pid, 0, SIGSYS as u64);
-    stage.fact("end", end_code(sys::end_of(sys::wait_for(pid, libc::__WALL) as i32)));
+    let status = tracee::resume_with(pid, libc::PTRACE_CONT, libc::SIGSYS);
+    stage.fact("end", end_code(sys::end_of(status as i32)));
     stage.fact("call returned", got.load(std::sync::atomic::Ordering::SeqCst));
 }

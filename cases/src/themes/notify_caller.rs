@@ -1,8 +1,8 @@
 //! User notification: what becomes of a caller that is signalled or killed while it waits.
 
 use crate::case::{is, staged};
-use crate::handed::{finish, getppid, listener};
-use crate::listener::{self, CONTINUE, Caller};
+use crate::handed::{finish, getppid, listener, listener_with};
+use crate::listener::{self, CONTINUE, Caller, WAIT_KILLABLE};
 use crate::{Case, Fact, Script, waiting};
 use atlas_edge::stage::end_code;
 use atlas_edge::{Stage, sys};
@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::NotifReceive];
 const KILLABLE: &[Feature] = &[Feature::NotifReceive, Feature::WaitKillable];
-const WAIT_KILLABLE: u32 = 32;
 const ENOENT: i64 = -2;
 const EINTR: i64 = -4;
 
@@ -148,20 +147,6 @@ fn interrupted_facts(_: &Traits) -> Vec<Fact> {
     vec![is("caller got", EINTR), is("handler ran", 1), is("it is gone", ENOENT), is("poll", 0)]
 }
 
-/// The listener of a filter with more flags than the usual one.
-fn flagged(stage: &Stage, flags: u32) -> i32 {
-    if flags == 0 {
-        return listener(stage);
-    }
-    let _ = sys::no_new_privs();
-    let fd = listener::attach(&crate::handed::filter(), flags);
-    if fd < 0 {
-        stage.fact("the listener could not be had", fd);
-        sys::exit(1)
-    }
-    fd as i32
-}
-
 /// A caller with a handler for SIGUSR1, and the word that says how often it ran.
 fn caller_with_handler(stage: &Stage, fd: i32, flags: i32) -> (Caller, impl Fn() -> i64) {
     let ran = waiting::shared_number();
@@ -175,7 +160,7 @@ fn caller_with_handler(stage: &Stage, fd: i32, flags: i32) -> (Caller, impl Fn()
 }
 
 fn interrupted(stage: &Stage, flags: u32, received: bool) {
-    let fd = flagged(stage, flags);
+    let fd = listener_with(stage, flags);
     let (caller, ran) = caller_with_handler(stage, fd, 0);
     listener::wait_for_one(fd);
     let id = if received { listener::receive(fd).map(|seen| seen.id) } else { Ok(0) };
@@ -289,7 +274,7 @@ fn observe_continued(stage: &Stage) {
 }
 
 fn observe_killable(stage: &Stage) {
-    let fd = flagged(stage, WAIT_KILLABLE);
+    let fd = listener_with(stage, WAIT_KILLABLE);
     let (caller, ran) = caller_with_handler(stage, fd, 0);
     let Ok(seen) = listener::receive(fd) else { return };
     sys::kill(caller.pid, libc::SIGUSR1);
@@ -302,7 +287,7 @@ fn observe_killable(stage: &Stage) {
 }
 
 fn observe_killable_fatal(stage: &Stage) {
-    let fd = flagged(stage, WAIT_KILLABLE);
+    let fd = listener_with(stage, WAIT_KILLABLE);
     let caller = Caller::start(stage, fd, 0);
     let Ok(seen) = listener::receive(fd) else { return };
     sys::kill(caller.pid, libc::SIGTERM);

@@ -6,6 +6,7 @@ use crate::case::{Want, is, staged};
 use crate::handed::{finish, getppid, listener};
 use crate::listener::{self, AddFd, Caller};
 use crate::passing::hand_over;
+use crate::scheduling::LastOfAll;
 use crate::{Case, Fact, scheduling, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Quirk, Traits};
@@ -142,25 +143,26 @@ struct Held {
     fd: i32,
     id: u64,
     caller: Caller,
+    last: LastOfAll,
 }
 
 fn hold(stage: &Stage) -> Option<Held> {
     let fd = listener(stage);
     let caller = Caller::start(stage, fd, 0);
     let id = listener::receive(fd).ok()?.id;
-    if !scheduling::last_of_all(caller.pid) {
+    let last = LastOfAll::new(caller.pid);
+    if last.is_none() {
         stage.fact("no order of processes could be had", 1);
-        return None;
     }
-    Some(Held { fd, id, caller })
+    Some(Held { fd, id, caller, last: last? })
 }
 
 /// Plays with a held call, lets it go and says what its caller got.
 fn queued(stage: &Stage, play: impl FnOnce(i32, u64)) {
-    let Some(held) = hold(stage) else { return };
-    play(held.fd, held.id);
-    scheduling::as_ever(held.caller.pid);
-    stage.fact("caller got", held.caller.got());
+    let Some(Held { fd, id, caller, last }) = hold(stage) else { return };
+    play(fd, id);
+    drop(last);
+    stage.fact("caller got", caller.got());
 }
 
 /// Starts who asks with this priority; the answer comes in the number.
@@ -197,23 +199,23 @@ fn observe_overtaken(stage: &Stage) {
 /// The supervisor sleeps in ADDFD, the signaller runs before the caller does, and its signal wakes the supervisor at
 /// once.
 fn interrupted(stage: &Stage, flags: u32) {
-    let Some(held) = hold(stage) else { return };
+    let Some(Held { fd, id, caller, last }) = hold(stage) else { return };
     let me = std::process::id() as i32;
     waiting::count_signals(libc::SIGUSR1, 0);
     let signaller = scheduling::child(stage, 50, || {
         sys::kill(me, libc::SIGUSR1);
     });
-    let ask = AddFd { flags, number: CHOSEN, ..plain(held.id) };
-    stage.fact("add", ask.to(held.fd));
-    scheduling::as_ever(held.caller.pid);
+    let ask = AddFd { flags, number: CHOSEN, ..plain(id) };
+    stage.fact("add", ask.to(fd));
+    drop(last);
     finish(signaller);
     // A caller that was answered returns to user space by itself and ends; another goes on to wait.
-    waiting::until(|| matches!(waiting::state(held.caller.pid), 'S' | 'Z'));
-    stage.fact("again", ask.to(held.fd));
-    stage.fact("send", listener::send(held.fd, held.id, 4242, 0, 0));
+    waiting::until(|| matches!(waiting::state(caller.pid), 'S' | 'Z'));
+    stage.fact("again", ask.to(fd));
+    stage.fact("send", listener::send(fd, id, 4242, 0, 0));
     // Whoever waits even now gets ENOSYS from this.
-    sys::close(held.fd);
-    stage.fact("caller got", held.caller.got());
+    sys::close(fd);
+    stage.fact("caller got", caller.got());
 }
 
 /// The probe of ADDFD's interruption.

@@ -3,8 +3,8 @@
 use super::tracer::on;
 use crate::case::{is, staged};
 use crate::cgroup::Group;
-use crate::handed::{filter, finish, getppid, listener};
-use crate::listener::{self, CONTINUE, Caller};
+use crate::handed::{finish, getppid, listener, listener_with};
+use crate::listener::{self, CONTINUE, Caller, WAIT_KILLABLE};
 use crate::{Case, Fact, tracee, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::Action;
@@ -12,7 +12,6 @@ use atlas_model::traits::{Feature, Quirk, Traits};
 use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::NotifReceive, Feature::NotifIdValid];
-const WAIT_KILLABLE: u32 = 32;
 const ENOENT: i64 = -2;
 const EINVAL: i64 = -22;
 
@@ -184,8 +183,7 @@ fn observe_ignored(stage: &Stage) {
 }
 
 fn observe_killable_stop(stage: &Stage) {
-    let _ = sys::no_new_privs();
-    let fd = listener::attach(&filter(), WAIT_KILLABLE) as i32;
+    let fd = listener_with(stage, WAIT_KILLABLE);
     let caller = Caller::start(stage, fd, 0);
     let Ok(seen) = listener::receive(fd) else { return };
     sys::kill(caller.pid, libc::SIGSTOP);

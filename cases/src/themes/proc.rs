@@ -108,11 +108,16 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// A number from a line of a status file.
+/// A number from a line of a status file; -1 where there is none.
 pub(crate) fn status(path: &str, key: &str) -> i64 {
-    let text = sys::read_file(path).unwrap_or_default();
-    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(-1)
+    status_line(path, key).and_then(|value| value.parse().ok()).unwrap_or(-1)
+}
+
+/// What a line of a status file says.
+pub(super) fn status_line(path: &str, key: &str) -> Option<String> {
+    let text = sys::read_file(path)?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
 }
 
 fn observe_mode(stage: &Stage) {

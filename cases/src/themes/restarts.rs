@@ -7,20 +7,18 @@
 use super::stops::{SYSGOOD, to_call};
 use super::tracer::{GETPPID, call, on};
 use crate::attached::attach;
-use crate::case::{is, staged};
-use crate::handed::{filter, getppid};
-use crate::listener::{self, Caller};
+use crate::case::{is, named, staged};
+use crate::handed::{getppid, listener_with};
+use crate::listener::{self, Caller, WAIT_KILLABLE};
 use crate::{Case, Fact, Script, tracee, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::{Feature, Traits};
 use atlas_model::{Abi, Action};
-use std::borrow::Cow;
 use std::sync::atomic::Ordering::SeqCst;
 
 /// With tracers that stop before filters judge, as since 4.8.
 const TRACED: &[Feature] = &[Feature::ModeFilter, Feature::PtraceSyscallInfo];
 const KILLABLE: &[Feature] = &[Feature::NotifReceive, Feature::WaitKillable];
-const WAIT_KILLABLE: u32 = 32;
 const ENOSYS: i64 = -38;
 const EINTR: i64 = -4;
 const RESTART: i32 = libc::SA_RESTART;
@@ -99,7 +97,7 @@ impl Answered {
     }
 
     fn facts(&self) -> [Fact; 2] {
-        let fact = |what, value| Fact { name: Cow::Owned(self.name(what)), ..is("", value) };
+        let fact = |what, value| named(self.name(what), value);
         [fact("caller got", self.got), fact("times judged", self.judged)]
     }
 
@@ -122,12 +120,11 @@ fn signalled(stage: &Stage, code: i32, signal: i32, delivered: i32, before: impl
     sys::kill(pid, signal);
     let (mut judged, mut pass_on) = (1, 0);
     loop {
-        let _ = tracee::ptrace(libc::PTRACE_SYSCALL, pid, 0, pass_on);
-        let status = sys::wait_for(pid, libc::__WALL) as i32;
+        let status = tracee::resume_with(pid, libc::PTRACE_SYSCALL, pass_on) as i32;
         if !libc::WIFSTOPPED(status) {
             return (got.load(SeqCst), judged);
         }
-        pass_on = if libc::WSTOPSIG(status) == signal { delivered as u64 } else { 0 };
+        pass_on = if libc::WSTOPSIG(status) == signal { delivered } else { 0 };
         let regs = tracee::registers(pid);
         // At a call's entry the result register holds -ENOSYS (arch/x86/entry/entry_64.S).
         judged += i64::from(pass_on == 0 && regs.orig_rax == GETPPID && regs.rax as i64 == ENOSYS);
@@ -154,8 +151,7 @@ fn observe_dropped(stage: &Stage) {
 /// A process each, since a chain of filters has one listener.
 fn sent(stage: &Stage, one: &Answered) {
     let _ = stage.child(|stage| {
-        let _ = sys::no_new_privs();
-        let fd = listener::attach(&filter(), WAIT_KILLABLE) as i32;
+        let fd = listener_with(stage, WAIT_KILLABLE);
         let flags = one.flags;
         let caller = Caller::start_with(stage, fd, move |_| {
             waiting::count_signals(libc::SIGUSR1, flags);

@@ -65,9 +65,8 @@ extern "C" fn block_all(_: i32, _: *const libc::siginfo_t, context: *const libc:
 
 /// Whether SIGTERM stands in one of the sets that /proc tells.
 fn has_term(pid: i32, set: &str) -> i64 {
-    let text = sys::read_file(&format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = text.lines().find_map(|line| line.strip_prefix(set)).unwrap_or_default();
-    let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or_default();
+    let mask = super::proc::status_line(&format!("/proc/{pid}/status"), set).unwrap_or_default();
+    let mask = u64::from_str_radix(&mask, 16).unwrap_or_default();
     (mask >> (libc::SIGTERM - 1) & 1) as i64
 }
 
@@ -83,12 +82,12 @@ fn observe_mask(stage: &Stage) {
         }
     });
     waiting::until(|| ran.load(SeqCst) == 1);
-    stage.fact("blocked before", has_term(pid, "SigBlk:"));
+    stage.fact("blocked before", has_term(pid, "SigBlk"));
     sys::kill(pid, libc::SIGUSR1);
-    waiting::until(|| ran.load(SeqCst) == 2 && has_term(pid, "SigBlk:") == 1);
-    stage.fact("blocked behind the handler", has_term(pid, "SigBlk:"));
+    waiting::until(|| ran.load(SeqCst) == 2 && has_term(pid, "SigBlk") == 1);
+    stage.fact("blocked behind the handler", has_term(pid, "SigBlk"));
     sys::kill(pid, libc::SIGTERM);
-    stage.fact("SIGTERM waits", has_term(pid, "ShdPnd:"));
+    stage.fact("SIGTERM waits", has_term(pid, "ShdPnd"));
     sys::kill(pid, libc::SIGKILL);
     stage.fact("end", end_code(sys::end_of(sys::wait_for(pid, libc::__WALL) as i32)));
 }

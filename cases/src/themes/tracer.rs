@@ -232,6 +232,11 @@ fn observe_no_option(stage: &Stage) {
 }
 
 fn observe_tracer_dies(stage: &Stage) {
+    stage.fact("call ran", orphaned(stage, TRACE_SECCOMP).1.into());
+}
+
+/// The end of a tracee whose tracer, with these options, dies when it is asked about a call; and whether the call ran.
+pub(super) fn orphaned(stage: &Stage, options: u64) -> (i64, bool) {
     let [traced, got] = [waiting::shared_number(), waiting::shared_number()];
     let filter = on("getppid", Action::Trace(1));
     // Tracee and tracer are siblings: the tracee's parent outlives its tracer.
@@ -241,13 +246,13 @@ fn observe_tracer_dies(stage: &Stage) {
         got.store(call(GETPPID), SeqCst);
     });
     let tracer = stage.start(|_| {
-        let _ = tracee::ptrace(libc::PTRACE_SEIZE, tracee, 0, TRACE_SECCOMP);
+        let _ = tracee::ptrace(libc::PTRACE_SEIZE, tracee, 0, options);
         traced.store(1, SeqCst);
         let _ = sys::wait_for(tracee, libc::__WALL);
     });
     let _ = sys::wait_for(tracer, libc::__WALL);
-    let _ = sys::wait_for(tracee, libc::__WALL);
-    stage.fact("call ran", (got.load(SeqCst) == i64::from(std::process::id())).into());
+    let status = sys::wait_for(tracee, libc::__WALL);
+    (end_code(sys::end_of(status as i32)), got.load(SeqCst) == i64::from(std::process::id()))
 }
 
 fn observe_killed(stage: &Stage) {
