@@ -9,11 +9,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest line that is read. QEMU's own are shorter by far.
 const LONGEST: u64 = 1 << 20;
-/// Under what name QEMU keeps the descriptor of the file that the state goes to or comes from.
+/// Under what name QEMU keeps the descriptor of the pipe that the state goes to or comes from.
 const STATE: &str = "state";
 
 /// A monitor that did not do what it was asked.
@@ -58,23 +60,43 @@ impl Monitor {
 
     /// Stops the guest and writes its state, but for the memory, which is in its file.
     pub(crate) fn save(&mut self, state: &File) -> Result<(), MonitorError> {
+        const COMMAND: &str = "migrate";
+        let failed = |source| MonitorError::Line { command: COMMAND, source };
         self.ask("stop", &json!({}))?;
-        self.hand_over(state)?;
-        self.ask("migrate", &json!({ "uri": format!("fd:{STATE}") }))?;
-        self.transferred("migrate")
+        let (mut from, to) = io::pipe().map_err(failed)?;
+        let mut file = state.try_clone().map_err(failed)?;
+        let (done, copied) = channel();
+        thread::spawn(move || done.send(io::copy(&mut from, &mut file)));
+        self.hand_over(&to)?;
+        // The last one to hold it has to be QEMU, or the pipe never ends.
+        drop(to);
+        self.ask(COMMAND, &json!({ "uri": format!("fd:{STATE}") }))?;
+        self.transferred(COMMAND)?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let copied = copied.recv_timeout(left).map_err(|_| failed(ErrorKind::TimedOut.into()))?;
+        copied.map(|_| ()).map_err(failed)
     }
 
     /// Reads a state and lets the guest go on.
     pub(crate) fn restore(&mut self, state: &File) -> Result<(), MonitorError> {
-        self.hand_over(state)?;
-        self.ask("migrate-incoming", &json!({ "uri": format!("fd:{STATE}") }))?;
-        self.transferred("migrate-incoming")?;
+        const COMMAND: &str = "migrate-incoming";
+        let failed = |source| MonitorError::Line { command: COMMAND, source };
+        let (from, mut to) = io::pipe().map_err(failed)?;
+        let mut file = state.try_clone().map_err(failed)?;
+        // Where QEMU does not read to the end it says so itself.
+        thread::spawn(move || io::copy(&mut file, &mut to));
+        self.hand_over(&from)?;
+        drop(from);
+        self.ask(COMMAND, &json!({ "uri": format!("fd:{STATE}") }))?;
+        self.transferred(COMMAND)?;
         self.ask("cont", &json!({})).map(|_| ())
     }
 
-    fn hand_over(&mut self, state: &File) -> Result<(), MonitorError> {
+    /// Gives QEMU an end of a pipe, which every QEMU takes. A file it does not: 11.1 refuses one that comes as a
+    /// descriptor, and 7.2 does not know the `file:` that 11.1 wants instead.
+    fn hand_over(&mut self, end: &impl AsRawFd) -> Result<(), MonitorError> {
         let line = json!({ "execute": "getfd", "arguments": { "fdname": STATE } }).to_string() + "\n";
-        let descriptors = [state.as_raw_fd()];
+        let descriptors = [end.as_raw_fd()];
         let beside = [ControlMessage::ScmRights(&descriptors)];
         let bytes = [IoSlice::new(line.as_bytes())];
         let socket = self.line.get_ref().as_raw_fd();
@@ -145,7 +167,10 @@ impl Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use std::io::IoSliceMut;
+    use std::os::fd::{FromRawFd, RawFd};
+    use std::os::unix::fs::{FileExt, FileTypeExt};
 
     /// A monitor that answers each line of ours with the next of these.
     fn monitor(answers: &'static [&'static str]) -> UnixStream {
@@ -163,14 +188,53 @@ mod tests {
 
     const FINE: &str = "{\"return\": {}}\n";
     const LIMIT: Duration = Duration::from_secs(5);
+    const DONE: &str = "{\"return\": {}}\n{\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}}\n\
+         {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}\n";
 
     #[test]
     fn events_between_do_not_disturb() {
         const STOP: &str = "{\"event\": \"STOP\"}\n{\"return\": {}}\n";
-        const DONE: &str = "{\"return\": {}}\n{\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}}\n\
-             {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}\n";
         let mut monitor = Monitor::begin(monitor(&[FINE, FINE, STOP, FINE, DONE]), LIMIT).unwrap();
-        monitor.save(&File::open("/dev/null").unwrap()).unwrap();
+        monitor.save(&tempfile::tempfile().unwrap()).unwrap();
+    }
+
+    /// What a QEMU does that writes this as its state: it takes a descriptor beside the third line.
+    fn writing(state: &'static [u8]) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        thread::spawn(move || {
+            let mut line = &theirs;
+            line.write_all(b"{\"QMP\": {}}\n").unwrap();
+            let mut bytes = [0; 4096];
+            for _ in 0..3 {
+                let _ = line.read(&mut bytes).unwrap();
+                line.write_all(FINE.as_bytes()).unwrap();
+            }
+            let mut room = nix::cmsg_space!(RawFd);
+            let mut slices = [IoSliceMut::new(&mut bytes)];
+            let flags = MsgFlags::empty();
+            let message = recvmsg::<()>(theirs.as_raw_fd(), &mut slices, Some(&mut room), flags).unwrap();
+            let Some(ControlMessageOwned::ScmRights(given)) = message.cmsgs().unwrap().next() else {
+                panic!("no descriptor came")
+            };
+            // SAFETY: it came just now and belongs to nobody else.
+            let mut pipe = unsafe { File::from_raw_fd(given[0]) };
+            assert!(pipe.metadata().unwrap().file_type().is_fifo());
+            line.write_all(FINE.as_bytes()).unwrap();
+            let _ = line.read(&mut [0; 4096]).unwrap();
+            pipe.write_all(state).unwrap();
+            drop(pipe);
+            line.write_all(DONE.as_bytes()).unwrap();
+        });
+        ours
+    }
+
+    #[test]
+    fn a_state_comes_through_a_pipe_into_its_file() {
+        let file = tempfile::tempfile().unwrap();
+        Monitor::begin(writing(b"a state"), LIMIT).unwrap().save(&file).unwrap();
+        let mut kept = [0; 7];
+        assert_eq!((file.metadata().unwrap().len(), file.read_at(&mut kept, 0).unwrap()), (7, 7));
+        assert_eq!(&kept, b"a state");
     }
 
     #[test]
