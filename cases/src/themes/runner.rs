@@ -326,8 +326,8 @@ fn observe_clocks(stage: &Stage) {
     let mut wall = limits();
     wall.instructions = u64::MAX >> 1;
     let mut cpu = wall.clone();
-    wall.wall = Duration::from_millis(50);
-    cpu.cpu = Duration::from_millis(50);
+    wall.wall = Duration::from_millis(20);
+    cpu.cpu = Duration::from_millis(20);
     ended(stage, "wall", "loop {}", wall);
     ended(stage, "processor", "loop {}", cpu);
 }

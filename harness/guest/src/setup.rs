@@ -1,6 +1,6 @@
 //! What has to be there before the first request.
 
-use atlas_edge::{memory, resume, sys};
+use atlas_edge::{memory, precedence, resume, sys};
 use std::ffi::CString;
 
 /// Mounts what experiments look at and maps what they use. A file system that the kernel does not
@@ -11,8 +11,11 @@ pub(crate) fn machine() -> Result<(), String> {
     }
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
+    // Who waits for a grace period of RCU would wait for the next ticks (kernel/ksysfs.c rcu_expedited_store);
+    // nothing here is about how long that takes.
+    let _ = std::fs::write("/sys/kernel/rcu_expedited", "1");
     resume::restore_signals();
-    sys::take_precedence();
+    precedence::take();
     sys::hold_child_signals();
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
 }

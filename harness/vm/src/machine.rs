@@ -241,9 +241,7 @@ impl Machine {
     fn meet(&mut self, request: &Request) -> Result<(), Lost> {
         let wrong = match self.request(request, GREETING)? {
             Response::Hello(hello) if hello.protocol == PROTOCOL => {
-                if !hello.window {
-                    self.talk.forget_window();
-                }
+                self.talk.agree_on_window(hello.window);
                 self.hello = hello;
                 return Ok(());
             }

@@ -30,13 +30,15 @@ pub(crate) struct Talk {
     line: UnixStream,
     events: Events,
     window: Option<File>,
+    /// Whether the guest has said that it has the window as well.
+    agreed: bool,
     next_id: u32,
 }
 
 impl Talk {
     /// A conversation over the host's end of a frame line that is already watched.
     pub(crate) fn new(line: UnixStream, events: Events, window: Option<File>) -> Self {
-        Self { line, events, window, next_id: 1 }
+        Self { line, events, window, agreed: false, next_id: 1 }
     }
 
     /// Waits until the guest says that it is up.
@@ -48,16 +50,19 @@ impl Talk {
         }
     }
 
-    /// Does without the window from now on: the guest has none.
-    pub(crate) fn forget_window(&mut self) {
-        self.window = None;
+    /// Uses the window from now on, or does without: the guest has said whether it has one.
+    pub(crate) fn agree_on_window(&mut self, there: bool) {
+        self.agreed = there;
+        if !there {
+            self.window = None;
+        }
     }
 
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Response, Over> {
         let deadline = Instant::now() + limit;
         let payload = encode(request).map_err(|error| protocol(error.to_string()))?;
-        let most = if self.window.is_some() { window::HALF } else { MAX_INLINE };
+        let most = if self.agreed { window::HALF } else { MAX_INLINE };
         if payload.len() > most {
             let length = payload.len();
             return Ok(Response::Refused(format!(
@@ -77,7 +82,8 @@ impl Talk {
     }
 
     fn send(&mut self, id: u32, payload: &[u8], deadline: Instant, limit: Duration) -> Result<(), Over> {
-        let through = self.window.as_ref().filter(|_| payload.len() >= window::WORTH_IT);
+        // A byte on the serial line interrupts both sides.
+        let through = self.window.as_ref().filter(|_| self.agreed);
         let place = if through.is_some() { Place::Window } else { Place::Inline };
         let mut bytes = Header::of(Kind::Request, place, id, payload).to_bytes().to_vec();
         let put = match through {

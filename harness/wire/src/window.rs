@@ -14,10 +14,6 @@ pub const REQUESTS: usize = 0;
 /// Offset of the guest's answers.
 pub const ANSWERS: usize = HALF;
 
-/// Payloads from this length on go through the window where there is one: below, the serial line
-/// costs less than the detour.
-pub const WORTH_IT: usize = 48;
-
 /// What the host writes at the beginning of the window before it starts a guest. A guest that does
 /// not find it there has mapped something else and does without a window.
 pub const TOKEN: &[u8] = b"seccomp-atlas window";

@@ -19,11 +19,16 @@ struct Peer {
 impl Peer {
     /// Waits for a request: its number.
     fn asked(&mut self) -> u32 {
+        self.asked_by().id
+    }
+
+    /// Waits for a request: its header.
+    fn asked_by(&mut self) -> Header {
         let mut decoder = Decoder::default();
         let mut chunk = [0; 4096];
         loop {
             if let Some((header, _)) = decoder.next_frame().unwrap() {
-                return header.id;
+                return header;
             }
             let count = self.line.read(&mut chunk).unwrap();
             assert_ne!(count, 0, "the host hung up");
@@ -225,6 +230,24 @@ fn bulk_goes_through_the_window() {
 }
 
 #[test]
+fn requests_go_through_the_window_once_the_guest_has_said_that_it_has_it() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut talk = with(true, move |peer| {
+        for _ in 0..3 {
+            let header = peer.asked_by();
+            tell.send(header.place).unwrap();
+            peer.put(&inline(Kind::Response, header.id, &hello()));
+        }
+    });
+    for agreed in [None, Some(true), Some(false)] {
+        agreed.into_iter().for_each(|there| talk.agree_on_window(there));
+        ask(&mut talk).unwrap();
+    }
+    let places: Vec<_> = told.iter().take(3).collect();
+    assert_eq!(places, [Place::Inline, Place::Window, Place::Inline]);
+}
+
+#[test]
 fn a_window_that_changes_behind_its_frame_is_noticed() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
@@ -242,6 +265,6 @@ fn a_window_that_there_is_not_is_refused() {
         peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
         peer.asked();
     });
-    talk.forget_window();
+    talk.agree_on_window(false);
     assert_protocol(&ask(&mut talk), "a window that there is not");
 }
