@@ -2,7 +2,7 @@
 //!
 //! [`stub`] makes calls by every ABI from one fixed address, [`board`] is the memory that tasks and
 //! their supervisor share, [`task`] takes an experiment's steps, [`supervise`] makes the tasks and
-//! sees them end, [`precedence`] says who runs first, [`image`] is what one hands to `execve` and [`resume`] goes on with it there,
+//! sees them end, [`image`] is what one hands to `execve` and [`resume`] goes on with it there,
 //! [`mod@sweep`] asks for every number behind one filter, and [`program`] watches a user's program. [`sys`]
 //! and [`stage`] are for choreographies: thin syscall wrappers, and facts that survive the process that
 //! reports them.
@@ -10,7 +10,6 @@
 pub mod board;
 pub mod image;
 pub mod memory;
-pub mod precedence;
 pub mod program;
 mod ptrace;
 pub mod resume;

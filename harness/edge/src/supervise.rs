@@ -3,7 +3,7 @@
 
 use crate::board::{board, tid_word};
 use crate::world::{self, Watch};
-use crate::{memory, precedence, resume, sys, task, tracer};
+use crate::{memory, resume, sys, task, tracer};
 use atlas_model::experiment::{Experiment, FORK_FLAGS, MAX_STEPS, MAX_TASKS, Op, SHARES, TaskId, layout};
 use atlas_model::observation::{End, Observation, TaskSeen};
 use core::sync::atomic::Ordering::SeqCst;
@@ -170,8 +170,6 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
     // Here tasks may end though it is not their turn, and are to be seen doing so.
     let ends_others = |op: &Op| matches!(op, Op::Clone { .. } | Op::Exec);
     let patient = experiment.watch || experiment.steps.iter().any(|step| ends_others(&step.op));
-    // The tasks that were told to let others go first, a bit each.
-    let mut behind = 0_u32;
     loop {
         let now = Instant::now();
         if now >= deadline {
@@ -196,7 +194,6 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
             }
             board().pass_on(board().turn() + 1);
         }
-        favour(experiment, known, &mut behind);
         if board().over() && (!patient || known.iter().enumerate().all(is_settled)) {
             return true;
         }
@@ -208,19 +205,6 @@ fn watch(experiment: &Experiment, known: &mut [Known], deadline: Instant) -> boo
 fn is_gone(task: &Known) -> bool {
     let unmade = |step| board().turn() > step && board().returned(step).is_none_or(|tid| tid <= 0);
     task.end.is_some() || task.made_by.is_some_and(unmade)
-}
-
-/// Lets those tasks that wait run only when nobody else wants to. Waiting tasks spin, for no call may be
-/// possible, and would take a time slice from whoever they wait for.
-fn favour(experiment: &Experiment, known: &[Known], behind: &mut u32) {
-    let holder = holder(experiment);
-    for (index, task) in known.iter().enumerate().filter(|(_, task)| task.tid != 0 && task.end.is_none()) {
-        let waits = holder.map_or(board().is_alive(index as u8), |holder| holder != index);
-        if waits != (*behind & 1 << index != 0) {
-            precedence::put_behind(task.tid, waits);
-            *behind ^= 1 << index;
-        }
-    }
 }
 
 /// Whether it is known of a task how it stands at the end.

@@ -13,7 +13,7 @@ mod sheet;
 mod speculation;
 mod strict;
 
-use atlas_edge::{precedence, stage, sys};
+use atlas_edge::{stage, sys};
 use atlas_model::observation::End;
 use atlas_wire::measure::{Answerer, Behind, Distribution, Subject};
 use atlas_wire::{Measure, Measured};
@@ -141,7 +141,7 @@ fn settle_after(idle: i64) {
 /// is woken then runs at the same point every time. Or puts it back.
 fn take_turns(on: bool) {
     if !on {
-        return precedence::take();
+        return sys::take_precedence();
     }
     let priority = 1_i32;
     // SAFETY: the structure is one `int`, which lives until the call returns.

@@ -1,6 +1,6 @@
 //! What has to be there before the first request.
 
-use atlas_edge::{memory, precedence, resume, sys};
+use atlas_edge::{memory, resume, sys};
 use std::ffi::CString;
 
 /// Mounts what experiments look at and maps what they use. A file system that the kernel does not
@@ -15,7 +15,7 @@ pub(crate) fn machine() -> Result<(), String> {
     // nothing here is about how long that takes.
     let _ = std::fs::write("/sys/kernel/rcu_expedited", "1");
     resume::restore_signals();
-    precedence::take();
+    sys::take_precedence();
     sys::hold_child_signals();
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
 }

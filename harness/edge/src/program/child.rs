@@ -133,7 +133,7 @@ pub(super) fn run(plan: &Plan, gate: &'static Gate, outputs: [i32; 2], close: &[
 }
 
 /// Makes of a copy of PID 1 what a shell would start. The fork has given it the usual niceness already, see
-/// [`crate::precedence::take`].
+/// [`sys::take_precedence`].
 fn furnish(outputs: [i32; 2], close: &[i32]) {
     let _ = sys::number(libc::SYS_setsid, [0; 6]);
     let mut stdin = sys::open(c"/dev/null", libc::O_RDONLY) as i32;
