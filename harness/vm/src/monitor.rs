@@ -67,11 +67,7 @@ impl Monitor {
         let mut file = state.try_clone().map_err(failed)?;
         let (done, copied) = channel();
         thread::spawn(move || done.send(io::copy(&mut from, &mut file)));
-        self.hand_over(&to)?;
-        // The last one to hold it has to be QEMU, or the pipe never ends.
-        drop(to);
-        self.ask(COMMAND, &json!({ "uri": format!("fd:{STATE}") }))?;
-        self.transferred(COMMAND)?;
+        self.transfer(COMMAND, to)?;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let copied = copied.recv_timeout(left).map_err(|_| failed(ErrorKind::TimedOut.into()))?;
         copied.map(|_| ()).map_err(failed)
@@ -85,11 +81,17 @@ impl Monitor {
         let mut file = state.try_clone().map_err(failed)?;
         // Where QEMU does not read to the end it says so itself.
         thread::spawn(move || io::copy(&mut file, &mut to));
-        self.hand_over(&from)?;
-        drop(from);
-        self.ask(COMMAND, &json!({ "uri": format!("fd:{STATE}") }))?;
-        self.transferred(COMMAND)?;
+        self.transfer(COMMAND, from)?;
         self.ask("cont", &json!({})).map(|_| ())
+    }
+
+    /// Has QEMU write a state into an end of a pipe or read one from it, and waits for the end of that.
+    fn transfer(&mut self, command: &'static str, end: impl AsRawFd) -> Result<(), MonitorError> {
+        self.hand_over(&end)?;
+        // The last one to hold it has to be QEMU, or the pipe never ends.
+        drop(end);
+        self.ask(command, &json!({ "uri": format!("fd:{STATE}") }))?;
+        self.transferred(command)
     }
 
     /// Gives QEMU an end of a pipe, which every QEMU takes. A file it does not: 11.1 refuses one that comes as a

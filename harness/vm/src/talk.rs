@@ -58,11 +58,16 @@ impl Talk {
         }
     }
 
+    /// The window for requests: one that both sides have. A byte on the serial line interrupts both.
+    fn window_for_requests(&self) -> Option<&File> {
+        self.window.as_ref().filter(|_| self.agreed)
+    }
+
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Response, Over> {
         let deadline = Instant::now() + limit;
         let payload = encode(request).map_err(|error| protocol(error.to_string()))?;
-        let most = if self.agreed { window::HALF } else { MAX_INLINE };
+        let most = if self.window_for_requests().is_some() { window::HALF } else { MAX_INLINE };
         if payload.len() > most {
             let length = payload.len();
             return Ok(Response::Refused(format!(
@@ -82,8 +87,7 @@ impl Talk {
     }
 
     fn send(&mut self, id: u32, payload: &[u8], deadline: Instant, limit: Duration) -> Result<(), Over> {
-        // A byte on the serial line interrupts both sides.
-        let through = self.window.as_ref().filter(|_| self.agreed);
+        let through = self.window_for_requests();
         let place = if through.is_some() { Place::Window } else { Place::Inline };
         let mut bytes = Header::of(Kind::Request, place, id, payload).to_bytes().to_vec();
         let put = match through {

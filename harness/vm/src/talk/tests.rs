@@ -217,6 +217,17 @@ fn a_request_that_does_not_fit_costs_no_guest() {
 }
 
 #[test]
+fn a_guest_that_claims_a_window_that_the_host_did_not_give_is_sent_no_more_for_it() {
+    let mut talk = with(false, |peer| {
+        peer.asked();
+    });
+    talk.agree_on_window(true);
+    let items = vec![Item::Choreography("x".repeat(MAX_INLINE))];
+    let refused = talk.ask(&Request::Run { jit: None, limit_ms: 1, items }, AMPLE);
+    assert!(matches!(refused, Ok(Response::Refused(why)) if why.contains("can be sent at once")));
+}
+
+#[test]
 fn bulk_goes_through_the_window() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
