@@ -43,7 +43,7 @@ pub const ORDINARY: &[(&str, &str)] = &[
     ("puts 'out'; INPUT", "nil"),
 ];
 
-/// Attacks by the language, under 50,000 instructions, 3 MiB, 64 KiB of output and a depth of 1,000.
+/// Attacks by the language, under 50,000 instructions, 2304 KiB, 64 KiB of output and a depth of 1,000.
 pub const HOSTILE: &[(&str, &str)] = &[
     ("loop {}", "limit instructions"),
     ("while true; end", "limit instructions"),

@@ -72,8 +72,8 @@ pub(crate) fn observe_mitigated(stage: &Stage) {
 }
 
 /// How many children attach filters at once, and how many each: what is charged is charged in steps of 64
-/// pages (include/linux/memcontrol.h MEMCG_CHARGE_BATCH), which their sum of a MiB is well above.
-const CHILDREN: i64 = 6;
+/// pages (include/linux/memcontrol.h MEMCG_CHARGE_BATCH), which half of their sum of 768 KiB is above.
+const CHILDREN: i64 = 4;
 const EACH: i64 = 3;
 
 /// The bytes charged while children hold filters of a length.

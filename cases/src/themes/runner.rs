@@ -258,7 +258,7 @@ fn observe_hostile(stage: &Stage, attacks: &[(&str, &str)], policy: Policy) {
     // As little as the ends allow: most attacks go on until a limit is reached.
     let mut limits = limits();
     limits.instructions = 50_000;
-    limits.memory = 3 << 20;
+    limits.memory = 2304 << 10;
     limits.depth = 1000;
     evaluate(stage, policy, limits, &codes, &codes);
 }
