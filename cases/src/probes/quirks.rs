@@ -163,6 +163,15 @@ pub(super) fn probe(quirk: Quirk) -> ProbeBody {
         Quirk::FilterMitigates => Choreography(charged::observe_mitigated, |facts| {
             (fact(facts, "before")? == 3).then(|| fact(facts, "store bypass") == Some(1))
         }),
+        Quirk::StrictNativeNumbers => Experiment(
+            // i386's umask, which has the number of the native exit.
+            || script().strict().by(Abi::I386).number(60, [0o77]).done(),
+            |seen| match (value(seen, 0)?, value(seen, 1), signal(seen, 0)) {
+                (0, Some(_), None) => Some(true),
+                (0, None, Some(9)) => Some(false),
+                _ => None,
+            },
+        ),
         Quirk::ForkLeaksArch => Choreography(compat::observe_fork, |facts| {
             (fact(facts, "fork")? > 0).then(|| fact(facts, "child's native call") == Some(-7))
         }),

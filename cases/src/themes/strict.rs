@@ -84,6 +84,12 @@ pub(crate) const CASES: &[Case] = &[
         |abi| Script::new(abi).strict().by(Abi::I386).number(0, []).done(),
     ),
     case(
+        "strict::native_exit_by_i386_kills",
+        "The native number of exit is i386's umask and kills (CVE-2009-0835).",
+        &[Feature::ModeStrict, Feature::AbiI386],
+        |abi| Script::new(abi).strict().by(Abi::I386).number(60, [0o77]).done(),
+    ),
+    case(
         "strict::i386_number_by_native_kills",
         "i386's write is the native stat and kills.",
         &[Feature::ModeStrict, Feature::AbiI386],

@@ -15,20 +15,57 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A series of kernel releases: `major.minor`.
+/// A series of kernel releases: `major.minor`, and before 3.0, when the first two numbers stayed at 2.6,
+/// all three.
 ///
 /// ```
 /// use atlas_model::traits::Series;
 /// let series: Series = "6.12.117+deb13-cloud-amd64".parse().unwrap();
-/// assert_eq!(series, Series(6, 12));
-/// assert!(series > Series(6, 2));
+/// assert_eq!(series, Series::new(6, 12));
+/// assert!(series > Series::new(6, 2));
+/// let old: Series = "2.6.32-5-amd64".parse().unwrap();
+/// assert_eq!((old, old.to_string().as_str()), (Series::of_2_6(32), "2.6.32"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Series(pub u16, pub u16);
+pub struct Series {
+    major: u16,
+    minor: u16,
+    /// The third number of 2.6, and 0 of all else.
+    third: u16,
+}
+
+impl Series {
+    /// The series of these two numbers, since 3.0.
+    #[must_use]
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor, third: 0 }
+    }
+
+    /// 2.6 with a third number.
+    #[must_use]
+    pub const fn of_2_6(third: u16) -> Self {
+        Self { major: 2, minor: 6, third }
+    }
+}
+
+/// `_`, or the numbers in brackets as the tables of features and quirks have them.
+macro_rules! series {
+    (_) => {
+        None
+    };
+    ((2, 6, $third:literal)) => {
+        Some($crate::traits::Series::of_2_6($third))
+    };
+    (($major:literal, $minor:literal)) => {
+        Some($crate::traits::Series::new($major, $minor))
+    };
+}
+pub(crate) use series;
 
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
+        write!(f, "{}.{}", self.major, self.minor)?;
+        if self.third > 0 { write!(f, ".{}", self.third) } else { Ok(()) }
     }
 }
 
@@ -43,8 +80,9 @@ impl std::str::FromStr for Series {
     fn from_str(release: &str) -> Result<Self, NotARelease> {
         let error = || NotARelease(release.chars().take(64).collect());
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => Ok(Self(major, minor)),
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(2)), Some(Ok(6)), Some(Ok(third))) => Ok(Self::of_2_6(third)),
+            (Some(Ok(major)), Some(Ok(minor)), _) => Ok(Self::new(major, minor)),
             _ => Err(error()),
         }
     }

@@ -80,7 +80,7 @@ fn tsync_names_the_thread_that_diverged() {
 #[test]
 fn a_kernel_without_filters_says_einval() {
     let prctl = Step { task: 0, op: Op::Install(Install { via: Via::Prctl, program: Program::NullFprog }) };
-    let old = Traits::mainline(Series(3, 4));
+    let old = Traits::mainline(Series::new(3, 4));
     assert!(!old.has(Feature::ModeFilter));
     assert_eq!(last(&experiment(vec![prctl]), &old), Some(Value::Exactly(-22)));
 }

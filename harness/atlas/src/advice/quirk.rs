@@ -82,6 +82,10 @@ pub(super) fn texts(quirk: Quirk) -> (&'static str, &'static str) {
             "Mitigations of speculation stay as they were, unless the boot asks for them (spec_store_bypass_disable=seccomp).",
             "Give SPEC_ALLOW there if no untrusted code runs behind the filter, for the mitigation costs time.",
         ),
+        Quirk::StrictNativeNumbers => (
+            "Strict mode judges a call by the numbers of the ABI that it comes by.",
+            "Run no untrusted code in strict mode there: it has i386's chmod and umask.",
+        ),
         Quirk::ForkLeaksArch => (
             "A child's native call is judged by the native arch, however its maker forked.",
             "Kill calls by the arch of i386 in filters, so that no i386 fork is made.",

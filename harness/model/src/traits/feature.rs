@@ -1,6 +1,6 @@
 //! What a kernel may be able to do.
 
-use super::Series;
+use super::{Series, series};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct Info {
 }
 
 macro_rules! features {
-    ($($variant:ident $name:literal ($major:literal, $minor:literal) $about:literal $source:literal;)*) => {
+    ($($variant:ident $name:literal $since:tt $about:literal $source:literal;)*) => {
         /// One thing a kernel may be able to do, found out by a probe.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Feature {
@@ -35,7 +35,7 @@ macro_rules! features {
                 match self {
                     $(Self::$variant => Info {
                         name: $name,
-                        since: Series($major, $minor),
+                        since: const { series!($since).unwrap() },
                         about: $about,
                         source: $source,
                     },)*
@@ -46,7 +46,7 @@ macro_rules! features {
 }
 
 features! {
-    ModeStrict "mode-strict" (2, 6) "Strict mode: read, write, exit and sigreturn, anything else ends the thread with SIGKILL." "PR_SET_SECCOMP(2const), kernel/seccomp.c __secure_computing_strict";
+    ModeStrict "mode-strict" (2, 6, 23) "Strict mode: read, write, exit and sigreturn, anything else ends the thread with SIGKILL." "PR_SET_SECCOMP(2const), kernel/seccomp.c __secure_computing_strict";
     NoNewPrivs "no-new-privs" (3, 5) "PR_SET_NO_NEW_PRIVS, which lets an unprivileged task attach filters; without it EINVAL." "PR_SET_NO_NEW_PRIVS(2const)";
     ModeFilter "mode-filter" (3, 5) "Filters attached by prctl(2); without it EINVAL." "PR_SET_SECCOMP(2const)";
     ActionKillThread "action-kill-thread" (3, 5) "RET_KILL_THREAD ends the calling thread with SIGSYS." "seccomp(2), Filters";

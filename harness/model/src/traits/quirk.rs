@@ -1,6 +1,6 @@
 //! Known differences of behaviour between kernels.
 
-use super::{Kind, Series};
+use super::{Kind, Series, series};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -40,15 +40,6 @@ impl Info {
     }
 }
 
-macro_rules! series {
-    (_) => {
-        None
-    };
-    (($major:literal, $minor:literal)) => {
-        Some(Series($major, $minor))
-    };
-}
-
 macro_rules! quirks {
     ($($variant:ident $name:literal $kind:ident $from:tt $until:tt $about:literal $source:literal;)*) => {
         /// One known difference of behaviour, found out by a probe and obeyed by the model.
@@ -80,6 +71,7 @@ macro_rules! quirks {
 }
 
 quirks! {
+    StrictNativeNumbers "strict-native-numbers" Bug _ (2, 6, 29) "Strict mode judges i386 calls of 64-bit tasks by the native numbers, of which 15 is i386's chmod (CVE-2009-0835)." "kernel/seccomp.c __secure_computing";
     VsyscallKills "vsyscall-kills" Change _ (3, 6) "A call of the vsyscall page in any seccomp mode ends in SIGKILL, whatever filters say." "arch/x86/kernel/vsyscall_64.c emulate_vsyscall";
     XorRefused "xor-refused" Change _ (3, 10) "The checker refuses BPF_XOR." "net/core/filter.c sk_chk_filter, kernel/seccomp.c seccomp_check_filter";
     ReciprocalDivision "reciprocal-division" Bug _ (3, 13) "Division by a constant goes through a reciprocal and is wrong for some divisors; by 1 it gives 0." "net/core/filter.c reciprocal_divide";
