@@ -6,6 +6,7 @@ use atlas_model::experiment::layout;
 use atlas_model::observation::End;
 use core::sync::atomic::{AtomicI32, AtomicU32};
 use std::ffi::CStr;
+use std::io::Read;
 use std::time::Duration;
 
 /// Makes a call by the `syscall` instruction.
@@ -133,10 +134,13 @@ pub fn close(fd: i32) {
     let _ = number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
 }
 
-/// A whole small file as text, `None` where it cannot be read.
+/// A whole small file as text, of at most a MiB; `None` where it cannot be read. Nobody is asked for its size
+/// first, which files of /proc do not know.
 #[must_use]
 pub fn read_file(path: &str) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+    let mut text = Vec::with_capacity(4096);
+    std::fs::File::open(path).ok()?.take(1 << 20).read_to_end(&mut text).ok()?;
+    String::from_utf8(text).ok()
 }
 
 /// futex(2), `FUTEX_WAIT`: sleeps while a word that processes share has this value, at most so long.

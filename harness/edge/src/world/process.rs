@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 /// What the task of a thread id has; `None` where it is gone.
 pub(super) fn holdings(tid: i32) -> Option<Holdings> {
     let root = PathBuf::from(format!("/proc/{tid}"));
-    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let status = fs::read_to_string(root.join("status")).ok()?;
+    let read = |name: &str| sys::read_file(&format!("/proc/{tid}/{name}"));
+    let status = read("status")?;
     Some(Holdings {
         place: Place { directory: link(&root.join("cwd")).unwrap_or_default(), umask: umask(&status) },
         descriptors: descriptors(&root.join("fd")),
-        pages: pages(&read("maps")),
+        pages: pages(&read("maps").unwrap_or_default()),
         limits: limits(tid),
         nice: sys::nice(tid),
-        personality: u32::from_str_radix(read("personality").trim(), 16).unwrap_or_default(),
+        personality: u32::from_str_radix(read("personality").unwrap_or_default().trim(), 16)
+            .unwrap_or_default(),
         users: users(&status),
     })
 }
