@@ -71,8 +71,9 @@ pub(crate) fn observe_mitigated(stage: &Stage) {
     speculation(stage, 0);
 }
 
-/// How many children attach filters at once, and how many each: what is charged is charged in steps of 64
-/// pages (include/linux/memcontrol.h MEMCG_CHARGE_BATCH), which half of their sum of 768 KiB is above.
+/// How many children attach filters at once, and how many each: what is charged is charged in steps of up
+/// to 64 pages a processor (include/linux/memcontrol.h MEMCG_CHARGE_BATCH), and guests have one. Half of their sum
+/// of 768 KiB is above that.
 const CHILDREN: i64 = 4;
 const EACH: i64 = 3;
 

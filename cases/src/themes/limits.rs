@@ -38,8 +38,8 @@ pub(crate) const CASES: &[Case] = &[
         "Filters of 4096 instructions until the chain is full: ENOMEM.",
         NEEDS,
         |abi| {
-            (0..9)
-                .fold(Script::new(abi).no_new_privs(), |script, _| script.filter(of_length(4096)))
+            (0..8)
+                .fold(Script::new(abi).no_new_privs(), |script, _| script.filter(of_returns(4096)))
                 .call("getppid", [])
                 .done()
         },
@@ -88,8 +88,8 @@ pub(crate) const CASES: &[Case] = &[
 /// bpf_int_jit_compile). All of them are taken or not by the number alone, and lead to the end.
 fn jump_heavy(abi: Abi) -> Vec<Insn> {
     let number = crate::script::number(abi, "getppid");
-    // What depends on an argument is not tried with each number when the filter is attached (kernel/seccomp.c
-    // seccomp_cache_prepare_bitmap), which would take longer than all else here.
+    // A load of an argument ends the trial of each number that is made when the filter is attached
+    // (kernel/seccomp.c seccomp_is_const_allow); to try them all would take longer than all else here.
     let mut filter = vec![bpf::ld(offset::arg_low(0)), bpf::ld(offset::NR)];
     while filter.len() < bpf::MAX_INSNS - 3 {
         let left = bpf::MAX_INSNS - 3 - filter.len();
@@ -105,7 +105,7 @@ fn jump_heavy(abi: Abi) -> Vec<Insn> {
     filter
 }
 
-/// Three of the longest, and one that leaves little of a chain.
+/// Three of the longest, and one that leaves little of a chain that counts converted instructions.
 const LONG: [usize; 4] = [bpf::MAX_INSNS, bpf::MAX_INSNS, bpf::MAX_INSNS, 3700];
 
 /// As the model counts.

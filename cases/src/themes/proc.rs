@@ -189,6 +189,7 @@ fn observe_filters(stage: &Stage) {
 pub(crate) fn observe_stale_count(stage: &Stage) {
     use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
     static TID: AtomicI64 = AtomicI64::new(0);
+    // Once per process, as each choreography has its own.
     static LOOKED_AT: AtomicBool = AtomicBool::new(false);
     let sibling = std::thread::spawn(|| {
         TID.store(sys::number(libc::SYS_gettid, [0; 6]), SeqCst);

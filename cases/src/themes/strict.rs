@@ -73,9 +73,12 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "strict::i386_has_its_own_table",
-        "An i386 call is judged by the i386 table: its exit works.",
+        "An i386 call is judged by the i386 table: its write, which the native one has not, and its exit work.",
         &[Feature::ModeStrict, Feature::AbiI386],
-        |abi| Script::new(abi).strict().by(Abi::I386).call("exit", [5]).done(),
+        |abi| {
+            let script = Script::new(abi).strict().by(Abi::I386);
+            script.call("write", [FD_WRITE, SCRATCH, 16]).call("exit", [5]).done()
+        },
     ),
     case(
         "strict::native_number_by_i386_kills",

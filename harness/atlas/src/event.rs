@@ -91,7 +91,7 @@ pub enum Event {
 pub struct KernelInfo {
     /// Its name in the run, unique.
     pub name: String,
-    /// `major.minor`.
+    /// `major.minor`, and all three numbers of 2.6.
     pub series: String,
     /// Where the image came from.
     pub source: String,

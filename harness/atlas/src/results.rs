@@ -56,7 +56,7 @@ pub struct KernelReport {
     pub name: String,
     /// `uname -r` as the guest said, empty when it never booted.
     pub release: String,
-    /// `major.minor`.
+    /// `major.minor`, and all three numbers of 2.6.
     pub series: String,
     /// Where the image came from, such as a package and its version, or a file's name.
     pub source: String,

@@ -134,12 +134,12 @@ pub fn close(fd: i32) {
     let _ = number(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
 }
 
-/// A whole small file as text, of at most a MiB; `None` where it cannot be read. Nobody is asked for its size
-/// first, which files of /proc do not know.
+/// A whole small file as text, `None` where it cannot be read. It is not asked for its size first, as a file by
+/// itself would be: those of /proc do not know it.
 #[must_use]
 pub fn read_file(path: &str) -> Option<String> {
     let mut text = Vec::with_capacity(4096);
-    std::fs::File::open(path).ok()?.take(1 << 20).read_to_end(&mut text).ok()?;
+    std::fs::File::open(path).ok()?.take(u64::MAX).read_to_end(&mut text).ok()?;
     String::from_utf8(text).ok()
 }
 

@@ -25,8 +25,10 @@ use std::fmt;
 /// assert!(series > Series::new(6, 2));
 /// let old: Series = "2.6.32-5-amd64".parse().unwrap();
 /// assert_eq!((old, old.to_string().as_str()), (Series::of_2_6(32), "2.6.32"));
+/// assert!(Series::of_2_6(9) < Series::of_2_6(10) && old < Series::new(3, 0));
+/// assert!("2.6".parse::<Series>().is_err() && "2.6.70000".parse::<Series>().is_err());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
     major: u16,
     minor: u16,
@@ -69,9 +71,11 @@ impl fmt::Display for Series {
     }
 }
 
-/// A release string that does not begin with `major.minor`.
+/// A release string that does not begin with the numbers of a series.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a kernel release: it must begin with major.minor, such as 6.12")]
+#[error(
+    "`{0}` is not a kernel release: it must begin with major.minor, such as 6.12, or with 2.6 and a third number"
+)]
 pub struct NotARelease(String);
 
 impl std::str::FromStr for Series {
@@ -82,6 +86,7 @@ impl std::str::FromStr for Series {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
         match (numbers.next(), numbers.next(), numbers.next()) {
             (Some(Ok(2)), Some(Ok(6)), Some(Ok(third))) => Ok(Self::of_2_6(third)),
+            (Some(Ok(2)), Some(Ok(6)), _) => Err(error()),
             (Some(Ok(major)), Some(Ok(minor)), _) => Ok(Self::new(major, minor)),
             _ => Err(error()),
         }

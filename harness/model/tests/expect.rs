@@ -41,6 +41,24 @@ fn errno_is_capped_unless_the_quirk_says_otherwise() {
 }
 
 #[test]
+fn strict_mode_before_2_6_29_has_the_native_numbers_for_i386() {
+    let by_i386 = |nr| {
+        let call = Step { task: 0, op: Op::Call(Call { abi: Abi::I386, nr, args: [0; 6] }) };
+        experiment(vec![self::call(0, 157, [22, 1, 0, 0, 0, 0]), call])
+    };
+    let ends = |experiment: &Experiment, series| {
+        let mut traits = Traits::mainline(series);
+        traits.features.extend(Feature::ALL);
+        expect(experiment, &traits).tasks[0] != End::Alive
+    };
+    let (before, since) = (Series::of_2_6(28), Series::of_2_6(29));
+    // i386's umask has the number of the native exit, i386's write that of the native stat.
+    let (umask, write) = (by_i386(60), by_i386(4));
+    assert_eq!((ends(&umask, before), ends(&umask, since)), (false, true));
+    assert_eq!((ends(&write, before), ends(&write, since)), (true, false));
+}
+
+#[test]
 fn killing_a_thread_leaves_its_process() {
     let steps = |word| {
         let thread = Step { task: 0, op: Op::Thread { child: 1 } };

@@ -51,7 +51,7 @@ MRuby::Build.new do |conf|
   # The hook counts instructions and knows the line; .cargo/config.toml tells the bindings.
   conf.cc.defines << "MRB_USE_DEBUG_HOOK" << "MRB_UTF8_STRING"
   # Each definition of a method looks through the whole method cache, and an interpreter that starts makes
-  # 2,000 of them. .cargo/config.toml tells the bindings.
+  # 1,000 of them. mruby's own 256 entries would miss less in long programs. .cargo/config.toml tells the bindings.
   conf.cc.defines << "MRB_METHOD_CACHE_SIZE=64"
   # The runner counts depth itself, at any value of its limit; mruby's own bound of 512 would come first.
   conf.cc.defines << "MRB_CALL_LEVEL_MAX=0x100000" << "MRB_STACK_MAX=0x10000000" << "MRB_STACK_EXTEND_DOUBLING"

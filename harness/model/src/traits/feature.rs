@@ -46,7 +46,7 @@ macro_rules! features {
 }
 
 features! {
-    ModeStrict "mode-strict" (2, 6, 23) "Strict mode: read, write, exit and sigreturn, anything else ends the thread with SIGKILL." "PR_SET_SECCOMP(2const), kernel/seccomp.c __secure_computing_strict";
+    ModeStrict "mode-strict" (2, 6, 23) "Strict mode by prctl(2): read, write, exit and sigreturn, anything else ends the thread with SIGKILL." "PR_SET_SECCOMP(2const), kernel/seccomp.c __secure_computing_strict";
     NoNewPrivs "no-new-privs" (3, 5) "PR_SET_NO_NEW_PRIVS, which lets an unprivileged task attach filters; without it EINVAL." "PR_SET_NO_NEW_PRIVS(2const)";
     ModeFilter "mode-filter" (3, 5) "Filters attached by prctl(2); without it EINVAL." "PR_SET_SECCOMP(2const)";
     ActionKillThread "action-kill-thread" (3, 5) "RET_KILL_THREAD ends the calling thread with SIGSYS." "seccomp(2), Filters";
@@ -90,7 +90,7 @@ features! {
     Uprobe "uprobe" (6, 18) "Call 336, which the kernel's own trampolines make; anyone else gets ENXIO or EPROTO." "arch/x86/kernel/uprobes.c";
     Clone3 "clone3" (5, 3) "clone3(2); without it ENOSYS." "clone(2)";
     IoUring "io-uring" (5, 6) "io_uring opens files; the build and a sysctl decide whether it may." "io_uring(7), io_uring/openclose.c";
-    PidNamespaces "pid-namespaces" (2, 6) "Pid namespaces, whose first process is not ended by signals from inside that it does not handle; needs CONFIG_PID_NS." "pid_namespaces(7)";
+    PidNamespaces "pid-namespaces" (2, 6, 24) "Pid namespaces, whose first process is not ended by signals from inside that it does not handle; needs CONFIG_PID_NS." "pid_namespaces(7)";
     UserNamespaces "user-namespaces" (3, 8) "Anybody may make a user namespace; the build and sysctls decide." "user_namespaces(7)";
     LogRecords "log-records" (4, 14) "Records of seccomp reach the kernel's log; needs CONFIG_AUDIT." "kernel/auditsc.c audit_seccomp";
     Userfaultfd "userfaultfd" (4, 3) "userfaultfd(2) lets a program stop the kernel where it touches the program's memory." "userfaultfd(2)";

@@ -26,7 +26,7 @@ pub struct Lock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// `major.minor`.
+    /// `major.minor`, and all three numbers of 2.6.
     pub series: String,
     /// Release, as the image's header says.
     pub release: String,

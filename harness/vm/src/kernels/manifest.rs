@@ -21,7 +21,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// `major.minor`.
+    /// `major.minor`, and all three numbers of 2.6.
     pub series: String,
     /// `default`, or a group that is asked for.
     pub group: String,
