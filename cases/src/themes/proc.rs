@@ -187,27 +187,21 @@ fn observe_filters(stage: &Stage) {
 
 /// Shared with the probe of the stale count.
 pub(crate) fn observe_stale_count(stage: &Stage) {
-    use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
-    static TID: AtomicI64 = AtomicI64::new(0);
-    // Once per process, as each choreography has its own.
-    static LOOKED_AT: AtomicBool = AtomicBool::new(false);
-    let sibling = std::thread::spawn(|| {
-        TID.store(sys::number(libc::SYS_gettid, [0; 6]), SeqCst);
-        while !LOOKED_AT.load(SeqCst) {
-            std::thread::park();
-        }
+    use std::sync::mpsc::channel;
+    let (tell, told) = channel();
+    let (go, stay) = channel::<()>();
+    let sibling = std::thread::spawn(move || {
+        let _ = tell.send(sys::number(libc::SYS_gettid, [0; 6]));
+        let _ = stay.recv();
     });
-    while TID.load(SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    let Ok(tid) = told.recv() else { return };
     let _ = sys::no_new_privs();
     let _ = sys::install(&Filter(Script::on(Abi::X86_64, "getppid", Action::Errno(7))), 1);
-    let path = format!("/proc/self/task/{}/status", TID.load(SeqCst));
+    let path = format!("/proc/self/task/{tid}/status");
     stage.fact("count of the sibling", status(&path, "Seccomp_filters"));
     // It goes by itself: of threads that end at once after a look at them, one may wait for the other's
     // entries in /proc by going over them until its turn is over (fs/dcache.c shrink_dcache_parent).
-    LOOKED_AT.store(true, SeqCst);
-    sibling.thread().unpark();
+    drop(go);
     let _ = sibling.join();
 }
 

@@ -93,7 +93,7 @@ struct Window {
 
 impl Window {
     fn open() -> Option<Self> {
-        let command_line = std::fs::read_to_string("/proc/cmdline").ok()?;
+        let command_line = atlas_edge::sys::read_file("/proc/cmdline")?;
         if !command_line.split_whitespace().any(|word| word == "atlas.window=1") {
             return None;
         }

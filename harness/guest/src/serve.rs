@@ -106,7 +106,7 @@ fn hello(link: &Link) -> Hello {
         let bytes: Vec<u8> = field.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpuinfo = sys::read_file("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
     Hello {
         protocol: PROTOCOL,
@@ -114,7 +114,7 @@ fn hello(link: &Link) -> Hello {
         version: text(&names.version),
         machine: text(&names.machine),
         cpu: model.map(|rest| rest.trim_start_matches(['\t', ' ', ':']).to_owned()).unwrap_or_default(),
-        jit: std::fs::read_to_string(JIT).ok().map(|value| value.trim().to_owned()),
+        jit: sys::read_file(JIT).map(|value| value.trim().to_owned()),
         window: link.has_window(),
     }
 }

@@ -141,8 +141,8 @@ impl Machine<'_> {
     }
 
     /// Each entry has its own table of four calls (kernel/seccomp.c mode1_syscalls,
-    /// arch/x86/include/asm/seccomp.h). The table went by the program's kind before (TIF_32BIT), and programs
-    /// are native here.
+    /// arch/x86/include/asm/seccomp.h). With the quirk the table goes by the program's kind (TIF_32BIT), and
+    /// programs are native here.
     fn strict_ruling(&mut self, data: &SeccompData) -> Ruling {
         let by_entry = !self.traits.shows(Quirk::StrictNativeNumbers) && !is(Mutant::StrictI386Numbers);
         let allowed: [u32; 4] = if by_entry && data.arch == Abi::I386.audit_arch() {
