@@ -14,17 +14,25 @@ const NEAR: u64 = 64 << 10;
 /// The signals that the worker itself reports.
 pub(crate) const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-/// Sets the handlers, on a stack of their own: for faults always, for SIGSYS where calls are to be named.
-pub(crate) fn handle(diagnose: bool) -> Result<(), Errno> {
-    // SAFETY: a fresh mapping for the life of the process, and handlers of the right signature.
+/// Gives this thread a stack for handlers. A process that it forks has a copy of it (sigaltstack(2)), and maps
+/// nothing of its own.
+pub(crate) fn make_stack() -> Result<(), Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a fresh mapping, for the life of the process.
     unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let stack = libc::mmap(std::ptr::null_mut(), STACK, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
         if stack == libc::MAP_FAILED {
             return Err(Errno::last());
         }
         let stack = libc::stack_t { ss_sp: stack, ss_flags: 0, ss_size: STACK };
-        Errno::result(libc::sigaltstack(&raw const stack, std::ptr::null_mut()))?;
+        Errno::result(libc::sigaltstack(&raw const stack, std::ptr::null_mut())).map(drop)
+    }
+}
+
+/// Sets the handlers, on the stack of [`make_stack`]: for faults always, for SIGSYS where calls are to be named.
+pub(crate) fn handle(diagnose: bool) -> Result<(), Errno> {
+    // SAFETY: handlers of the right signature, and a mask that lives until the calls return.
+    unsafe {
         let mut mask: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut mask);
         for signal in FAULTS {

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::policy::Policy;
 use crate::vm::Vm;
 use crate::worker::{self, Parts};
-use crate::{steps::stamp, sys};
+use crate::{signals, steps::stamp, sys};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -91,6 +91,7 @@ fn warm(config: &Config) -> Result<Warm, String> {
     let filter = filter.map(|program| program.iter().map(sys::instruction).collect());
     sys::swallow_stderr();
     grow_stack();
+    signals::make_stack().map_err(|errno| format!("no stack for signal handlers: {errno}"))?;
     let size = config.limits.code;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at a place of the kernel's choice, for the life of the process.
