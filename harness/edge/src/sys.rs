@@ -360,9 +360,24 @@ pub fn kill(pid: i32, signal: i32) -> i64 {
 
 /// Kills and reaps these processes, and where we are PID 1 every other one as well.
 pub fn kill_everything(pids: impl Iterator<Item = i32>) {
-    pids.filter(|&pid| pid > 1).for_each(|pid| {
+    let mut awaited = 0;
+    for pid in pids.filter(|&pid| pid > 1) {
         kill(pid, libc::SIGKILL);
-    });
+        awaited += 1;
+    }
+    // Whoever they leave is PID 1's child by then (kernel/exit.c forget_original_parent). To see that there is
+    // nobody costs less than a signal to every process there is, the kernel's own included.
+    loop {
+        match look_at_children() {
+            Children::Nobody => return,
+            Children::News(..) => {}
+            Children::Nothing if awaited > 0 => {
+                awaited -= 1;
+                wait_for_child_signal(Duration::from_millis(1));
+            }
+            Children::Nothing => break,
+        }
+    }
     // Anywhere but in a guest of our own this would end the user's session.
     if std::process::id() == 1 {
         kill(-1, libc::SIGKILL);

@@ -20,17 +20,20 @@ const SIGNALS: u64 = sys::signal_set(&[10, 12, 34, 35, 36, 37, 38, 39, 40]);
 /// it was made, and the task is furnished for each. Looking takes a fifth of a small experiment.
 static FURNISHED: OnceLock<World> = OnceLock::new();
 
-/// Whether the directory stands as it was made: nothing was done to it by the experiment before. Making it
-/// takes a tenth of a small experiment.
+/// Whether the directory stands as it was made. Making it takes a tenth of a small experiment, so what an experiment
+/// did to it is undone instead.
 static STANDING: AtomicBool = AtomicBool::new(false);
+
+/// What is in the watched directory, by name.
+type Files = BTreeMap<String, File>;
 
 /// A world that is being watched.
 pub(crate) struct Watch {
     /// The pipe that experiments write to, held open so that its bytes stay though tasks end.
     pipe: Option<fs::File>,
     hostname: String,
-    /// Nothing was seen to have changed in the directory.
-    untouched: bool,
+    /// The directory is as it was made: nothing was seen to have changed in it, or that was undone.
+    standing: bool,
 }
 
 impl Watch {
@@ -40,7 +43,7 @@ impl Watch {
             make(Path::new(layout::WORLD))
                 .map_err(|error| format!("the watched directory could not be made: {error}"))?;
         }
-        Ok(Self { pipe: None, hostname: sys::hostname(), untouched: false })
+        Ok(Self { pipe: None, hostname: sys::hostname(), standing: false })
     }
 
     /// Opens the pipe, and looks at the world if nobody has yet, task 0 being ready and before its first step.
@@ -55,7 +58,7 @@ impl Watch {
     pub(crate) fn after(mut self, tasks: impl Iterator<Item = (TaskId, i32)>) -> Vec<Change> {
         let after = self.look(tasks);
         let Some(before) = FURNISHED.get() else { return Vec::new() };
-        self.untouched = after.files == before.files;
+        self.standing = mend(Path::new(layout::WORLD), &before.files, &after.files).is_ok();
         changes(before, &after)
     }
 
@@ -78,8 +81,8 @@ impl Drop for Watch {
         if sys::hostname() != self.hostname {
             sys::set_hostname(&self.hostname);
         }
-        STANDING.store(self.untouched, SeqCst);
-        if !self.untouched {
+        STANDING.store(self.standing, SeqCst);
+        if !self.standing {
             clear(Path::new(layout::WORLD));
         }
     }
@@ -90,17 +93,28 @@ fn make(root: &Path) -> std::io::Result<()> {
     clear(root);
     fs::create_dir(root)?;
     mode(root, 0o777)?;
-    for name in layout::SEED_FILES {
-        let path = root.join(name);
-        fs::write(&path, [b's'; layout::SEED_LENGTH as usize])?;
-        mode(&path, layout::SEED_MODE)?;
-    }
-    for name in layout::SEED_DIRECTORIES {
-        let path = root.join(name);
+    layout::SEED_FILES.iter().chain(&layout::SEED_DIRECTORIES).try_for_each(|name| plant(root, name))
+}
+
+/// Makes one of the things that are in the watched directory from the beginning.
+fn plant(root: &Path, name: &str) -> std::io::Result<()> {
+    let path = root.join(name);
+    if layout::SEED_DIRECTORIES.contains(&name) {
         fs::create_dir(&path)?;
-        mode(&path, 0o755)?;
+        return mode(&path, 0o755);
     }
-    Ok(())
+    fs::write(&path, [b's'; layout::SEED_LENGTH as usize])?;
+    mode(&path, layout::SEED_MODE)
+}
+
+/// Undoes what was done to the watched directory: removes what is new or another, and makes anew what is missing.
+fn mend(root: &Path, before: &Files, after: &Files) -> std::io::Result<()> {
+    for (name, file) in after.iter().filter(|(name, file)| before.get(*name) != Some(file)) {
+        let path = root.join(name);
+        if file.kind == Kind::Directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+    }
+    let missing = before.iter().filter(|(name, file)| after.get(*name) != Some(file));
+    missing.into_iter().try_for_each(|(name, _)| plant(root, name))
 }
 
 /// Removes a watched directory that stands yet: an experiment that is not watched has none.
@@ -147,7 +161,7 @@ fn clear(path: &Path) {
     let _ = fs::remove_dir_all(path);
 }
 
-fn files(root: &Path) -> BTreeMap<String, File> {
+fn files(root: &Path) -> Files {
     let entry = |entry: std::io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
         let name = short(entry.file_name().to_string_lossy().into_owned());
@@ -177,4 +191,43 @@ fn short(mut name: String) -> String {
     let end = (0..=MAX_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
     name.truncate(end.unwrap_or(0));
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_was_done_to_the_directory_is_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("world");
+        make(&root).unwrap();
+        let before = files(&root);
+        assert_eq!(before.len(), layout::SEED_FILES.len() + layout::SEED_DIRECTORIES.len());
+        let [first, second, third, fourth, ..] = layout::SEED_FILES.map(|name| root.join(name));
+        fs::remove_file(&first).unwrap();
+        fs::write(&second, "longer than it was").unwrap();
+        mode(&third, 0o600).unwrap();
+        fs::rename(&fourth, root.join("new")).unwrap();
+        symlink("nowhere", root.join("link")).unwrap();
+        fs::create_dir(root.join("made")).unwrap();
+        fs::remove_dir(root.join(layout::SEED_DIRECTORIES[0])).unwrap();
+        fs::create_dir(&first).unwrap();
+        let after = files(&root);
+        assert_ne!(after, before);
+        mend(&root, &before, &after).unwrap();
+        assert_eq!(files(&root), before);
+    }
+
+    #[test]
+    fn what_cannot_be_undone_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("world");
+        make(&root).unwrap();
+        let before = files(&root);
+        let mut after = before.clone();
+        after.insert("of no such name".into(), before[layout::SEED_FILES[0]].clone());
+        assert!(mend(&root, &before, &after).is_err());
+    }
 }

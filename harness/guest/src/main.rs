@@ -4,6 +4,7 @@
 //! is ready, and then serves one request at a time. It judges nothing and keeps nothing between
 //! requests but the files of the program that it was given. Started by hand outside a guest it says so and ends.
 
+mod jit;
 mod link;
 mod measure;
 mod program;

@@ -1,7 +1,7 @@
 //! Requests in, answers out.
 
 use crate::link::Link;
-use crate::{measure, program};
+use crate::{jit, measure, program};
 use atlas_edge::stage::{Stage, end_code};
 use atlas_edge::{supervise, sys};
 use atlas_model::observation::End;
@@ -11,8 +11,6 @@ use std::time::Duration;
 
 /// The longest an item may take, whatever the host says.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Where the JIT is switched.
-const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
 /// Serves until the line breaks, and gives the reason.
 pub(crate) fn forever(link: &mut Link) -> String {
@@ -20,6 +18,7 @@ pub(crate) fn forever(link: &mut Link) -> String {
         Ok(stage) => stage,
         Err(errno) => return format!("no memory for facts: errno {}", -errno),
     };
+    let switch = jit::Switch::open();
     if let Err(problem) = link.send(Kind::Ready, 0, &[]) {
         return problem;
     }
@@ -29,7 +28,7 @@ pub(crate) fn forever(link: &mut Link) -> String {
             Err(problem) => return problem,
         };
         let response = match decode(&payload) {
-            Ok(request) => answer(&request, link, &stage),
+            Ok(request) => answer(&request, link, &switch, &stage),
             Err(error) => Response::Refused(error.to_string()),
         };
         let mut payload = encode(&response).unwrap_or_default();
@@ -43,51 +42,41 @@ pub(crate) fn forever(link: &mut Link) -> String {
     }
 }
 
-fn answer(request: &Request, link: &Link, stage: &Stage) -> Response {
+fn answer(request: &Request, link: &Link, switch: &jit::Switch, stage: &Stage) -> Response {
+    let close: Vec<i32> = link.descriptors().into_iter().chain(switch.descriptor()).collect();
+    let jit = match request {
+        Request::Run { jit, .. } | Request::Sweep { jit, .. } => *jit,
+        Request::Measure(asked) => asked.jit,
+        Request::Trace(asked) => asked.jit,
+        Request::Hello | Request::Wake(_) | Request::Put(_) => None,
+    };
+    if let Some(on) = jit
+        && let Err(problem) = switch.turn(on)
+    {
+        return Response::Refused(problem);
+    }
     match request {
         Request::Hello => Response::Hello(hello(link)),
         Request::Wake(wake) => match crate::wake::wake(wake) {
             Ok(()) => Response::Hello(hello(link)),
             Err(problem) => Response::Refused(problem),
         },
-        Request::Run { jit, limit_ms, items } => {
-            if let Some(on) = *jit
-                && let Err(problem) = switch_jit(on)
-            {
-                return Response::Refused(problem);
-            }
-            let (limit, close) = (bounded(*limit_ms), link.descriptors());
+        Request::Run { limit_ms, items, .. } => {
+            let limit = bounded(*limit_ms);
             Response::Ran(items.iter().map(|item| carry_out(item, limit, stage, &close)).collect())
         }
-        Request::Sweep { jit, limit_ms, sweep } => {
-            if let Some(on) = *jit
-                && let Err(problem) = switch_jit(on)
-            {
-                return Response::Refused(problem);
-            }
-            match atlas_edge::sweep::carry_out(sweep, bounded(*limit_ms), &link.descriptors()) {
+        Request::Sweep { limit_ms, sweep, .. } => {
+            match atlas_edge::sweep::carry_out(sweep, bounded(*limit_ms), &close) {
                 Ok(swept) => Response::Swept(swept),
                 Err(problem) => Response::Refused(problem),
             }
         }
         Request::Measure(asked) => {
-            if let Some(on) = asked.jit
-                && let Err(problem) = switch_jit(on)
-            {
-                return Response::Refused(problem);
-            }
-            Response::Measured(measure::carry_out(asked, bounded(asked.limit_ms), &link.descriptors()))
+            Response::Measured(measure::carry_out(asked, bounded(asked.limit_ms), &close))
         }
         Request::Put(part) => program::put(part).map_or_else(Response::Refused, Response::Stored),
-        Request::Trace(asked) => {
-            if let Some(on) = asked.jit
-                && let Err(problem) = switch_jit(on)
-            {
-                return Response::Refused(problem);
-            }
-            program::trace(asked, bounded(asked.limit_ms), &link.descriptors())
-                .map_or_else(Response::Refused, Response::Traced)
-        }
+        Request::Trace(asked) => program::trace(asked, bounded(asked.limit_ms), &close)
+            .map_or_else(Response::Refused, Response::Traced),
     }
 }
 
@@ -114,18 +103,9 @@ fn hello(link: &Link) -> Hello {
         version: text(&names.version),
         machine: text(&names.machine),
         cpu: model.map(|rest| rest.trim_start_matches(['\t', ' ', ':']).to_owned()).unwrap_or_default(),
-        jit: sys::read_file(JIT).map(|value| value.trim().to_owned()),
+        jit: sys::read_file(jit::PATH).map(|value| value.trim().to_owned()),
         window: link.has_window(),
     }
-}
-
-fn switch_jit(on: bool) -> Result<(), String> {
-    let wanted = if on { "1" } else { "0" };
-    let now = std::fs::read_to_string(JIT).map_err(|error| format!("{JIT}: {error}"))?;
-    if now.trim() == wanted {
-        return Ok(());
-    }
-    std::fs::write(JIT, wanted).map_err(|error| format!("{JIT} refuses {wanted}: {error}"))
 }
 
 fn carry_out(item: &Item, limit: Duration, stage: &Stage, close: &[i32]) -> Outcome {
