@@ -1,10 +1,13 @@
-//! The line to the host: frames on ttyS1, bulk in the shared window.
+//! The line to the host: frames on ttyS1, or in the shared window with a bell on ttyS1.
 
-use atlas_wire::frame::{Decoder, Header, Kind, Place};
+use atlas_wire::frame::{Arrival, BELL, Decoder, FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD};
 use atlas_wire::window;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+
+/// At how many bytes the line interrupts (Documentation/ABI/testing/sysfs-tty, `rx_trig_bytes`). A bell is one.
+const TRIGGER: &str = "/sys/class/tty/ttyS1/rx_trig_bytes";
 
 /// The line to the host.
 pub(crate) struct Link {
@@ -22,10 +25,15 @@ impl Link {
             .open("/dev/ttyS1")
             .map_err(|error| format!("/dev/ttyS1 cannot be opened: {error}"))?;
         make_raw(&line)?;
-        Ok(Self { line, decoder: Decoder::default(), window: Window::open() })
+        let window = Window::open();
+        if window.is_some() {
+            // Kernels that cannot be told (before 3.17) wait for four bytes' time whether more come.
+            let _ = std::fs::write(TRIGGER, "1");
+        }
+        Ok(Self { line, decoder: Decoder::default(), window })
     }
 
-    /// Whether bulk can go through the window.
+    /// Whether frames can go through the window.
     pub(crate) fn has_window(&self) -> bool {
         self.window.is_some()
     }
@@ -39,11 +47,11 @@ impl Link {
     pub(crate) fn receive(&mut self) -> Result<(u32, Vec<u8>), String> {
         let mut chunk = [0; 4096];
         loop {
-            while let Some((header, inline)) = self.decoder.next_frame().map_err(|e| e.to_string())? {
-                let payload = match (header.place, &self.window) {
-                    (Place::Inline, _) => inline,
-                    (Place::Window, Some(window)) => window.copy_request(header.length as usize),
-                    (Place::Window, None) => continue,
+            while let Some(arrival) = self.decoder.next_arrival().map_err(|e| e.to_string())? {
+                let (header, payload) = match (arrival, &self.window) {
+                    (Arrival::Frame(header, payload), _) => (header, payload),
+                    (Arrival::Bell, Some(window)) => window.request().map_err(|e| e.to_string())?,
+                    (Arrival::Bell, None) => continue,
                 };
                 if header.kind == Kind::Request && header.fits(&payload) {
                     return Ok((header.id, payload));
@@ -56,14 +64,15 @@ impl Link {
 
     /// Sends a frame.
     pub(crate) fn send(&mut self, kind: Kind, id: u32, payload: &[u8]) -> Result<(), String> {
-        let window = self.window.as_ref();
-        let place = if window.is_some() { Place::Window } else { Place::Inline };
-        let mut bytes = Header::of(kind, place, id, payload).to_bytes().to_vec();
-        match window {
-            Some(window) => window.put_answer(payload),
-            None => bytes.extend_from_slice(payload),
-        }
-        self.line.write_all(&bytes).map_err(|error| format!("/dev/ttyS1: {error}"))
+        let header = Header::of(kind, id, payload).to_bytes();
+        let sent = match &self.window {
+            Some(window) => {
+                window.put_answer(&header, payload);
+                self.line.write_all(&[BELL])
+            }
+            None => self.line.write_all(&[&header, payload].concat()),
+        };
+        sent.map_err(|error| format!("/dev/ttyS1: {error}"))
     }
 }
 
@@ -118,24 +127,36 @@ impl Window {
             libc::madvise(base, window::LENGTH as usize, libc::MADV_DONTFORK);
         }
         let shared = Self { base: base.cast() };
-        (shared.copy_request(window::TOKEN.len()) == window::TOKEN).then_some(shared)
+        (shared.copy(0, window::TOKEN.len()) == window::TOKEN).then_some(shared)
     }
 
-    fn copy_request(&self, length: usize) -> Vec<u8> {
-        let mut copy = vec![0; length.min(window::HALF)];
+    /// The request that a bell has announced.
+    fn request(&self) -> Result<(Header, Vec<u8>), FrameError> {
+        let header = self.copy(0, HEADER_LEN);
+        let header = Header::in_window(header.first_chunk().ok_or(FrameError::NotInWindow)?)?;
+        Ok((header, self.copy(HEADER_LEN, header.length as usize)))
+    }
+
+    /// A copy of a part of the first half.
+    fn copy(&self, from: usize, length: usize) -> Vec<u8> {
+        assert!(from + length <= window::HALF, "a request larger than the window");
+        let mut copy = vec![0; length];
         // SAFETY: within the first half of the mapping, which lives for ever. The host may write
         // meanwhile; a torn copy fails its checksum.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.base.add(window::REQUESTS), copy.as_mut_ptr(), copy.len());
+            let part = self.base.add(window::REQUESTS + from);
+            std::ptr::copy_nonoverlapping(part, copy.as_mut_ptr(), length);
         }
         copy
     }
 
-    fn put_answer(&self, payload: &[u8]) {
-        assert!(payload.len() <= window::HALF, "an answer larger than the window");
+    fn put_answer(&self, header: &[u8; HEADER_LEN], payload: &[u8]) {
+        assert!(payload.len() <= MAX_PAYLOAD, "an answer larger than the window");
         // SAFETY: within the second half of the mapping, which only this process writes.
         unsafe {
-            std::ptr::copy_nonoverlapping(payload.as_ptr(), self.base.add(window::ANSWERS), payload.len());
+            let half = self.base.add(window::ANSWERS);
+            std::ptr::copy_nonoverlapping(header.as_ptr(), half, HEADER_LEN);
+            std::ptr::copy_nonoverlapping(payload.as_ptr(), half.add(HEADER_LEN), payload.len());
         }
     }
 }

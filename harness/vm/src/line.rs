@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::error::Reason;
-use atlas_wire::{Decoder, FrameError, Header};
+use atlas_wire::{Arrival, Decoder, FrameError};
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ const MOST_UNREAD: usize = 3;
 /// What the lines tell.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A frame came, with its payload when that came inline.
-    Frame(Header, Vec<u8>),
+    /// A frame came, or the word that there is one in the window.
+    Came(Arrival),
     /// The guest is lost.
     Lost(Reason),
     /// QEMU has closed a line, so it has ended or is about to.
@@ -61,7 +61,7 @@ impl Events {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.events.recv_timeout(left) {
             Ok(event) => {
-                if matches!(event, Event::Frame(..)) {
+                if matches!(event, Event::Came(_)) {
                     self.unread.fetch_sub(1, Ordering::Relaxed);
                 }
                 Some(event)
@@ -135,11 +135,11 @@ fn tell_all(decoder: &mut Decoder, teller: &Teller) -> Result<(), Reason> {
         FrameError::Junk(count) => Reason::Flooded(format!("the frame line with {count} bytes of no frame")),
         other => Reason::Protocol(other.to_string()),
     };
-    while let Some((header, payload)) = decoder.next_frame().map_err(broken)? {
+    while let Some(arrival) = decoder.next_arrival().map_err(broken)? {
         if teller.unread.fetch_add(1, Ordering::Relaxed) >= MOST_UNREAD {
             return Err(Reason::Flooded("the frame line with frames that nobody asked for".into()));
         }
-        teller.tell(Event::Frame(header, payload));
+        teller.tell(Event::Came(arrival));
     }
     Ok(())
 }
@@ -151,14 +151,24 @@ fn is_passing(kind: ErrorKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_wire::{Kind, Place};
+    use atlas_wire::frame::BELL;
+    use atlas_wire::{Header, Kind};
 
     #[test]
     fn frames_that_nobody_asked_for_do_not_fill_memory() {
         let (teller, events) = events();
         let mut decoder = Decoder::default();
-        let frame = Header::of(Kind::Response, Place::Inline, 7, b"").to_bytes();
+        let frame = Header::of(Kind::Response, 7, b"").to_bytes();
         decoder.push(&frame.repeat(1000));
+        assert!(matches!(tell_all(&mut decoder, &teller), Err(Reason::Flooded(_))));
+        assert_eq!(events.events.try_iter().count(), MOST_UNREAD);
+    }
+
+    #[test]
+    fn bells_that_nobody_waits_for_are_counted_too() {
+        let (teller, events) = events();
+        let mut decoder = Decoder::default();
+        decoder.push(&[BELL; 1000]);
         assert!(matches!(tell_all(&mut decoder, &teller), Err(Reason::Flooded(_))));
         assert_eq!(events.events.try_iter().count(), MOST_UNREAD);
     }
@@ -168,9 +178,11 @@ mod tests {
         let (teller, events) = events();
         let mut decoder = Decoder::default();
         for id in 0..1000 {
-            decoder.push(&Header::of(Kind::Response, Place::Inline, id, b"").to_bytes());
+            let header = Header::of(Kind::Response, id, b"");
+            decoder.push(&header.to_bytes());
             tell_all(&mut decoder, &teller).unwrap();
-            assert!(matches!(events.next(Instant::now()), Some(Event::Frame(header, _)) if header.id == id));
+            let came = events.next(Instant::now());
+            assert!(matches!(came, Some(Event::Came(Arrival::Frame(other, _))) if other == header));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::error::Reason;
 use crate::line::{Event, Events};
-use atlas_wire::frame::{Header, Kind, MAX_INLINE, Place};
+use atlas_wire::frame::{Arrival, BELL, FrameError, HEADER_LEN, Header, Kind, MAX_INLINE, MAX_PAYLOAD};
 use atlas_wire::{Request, Response, decode_answer, encode, window};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -58,7 +58,7 @@ impl Talk {
         }
     }
 
-    /// The window for requests: one that both sides have. A byte on the serial line interrupts both.
+    /// The window for requests: one that both sides have.
     fn window_for_requests(&self) -> Option<&File> {
         self.window.as_ref().filter(|_| self.agreed)
     }
@@ -67,7 +67,7 @@ impl Talk {
     pub(crate) fn ask(&mut self, request: &Request, limit: Duration) -> Result<Response, Over> {
         let deadline = Instant::now() + limit;
         let payload = encode(request).map_err(|error| protocol(error.to_string()))?;
-        let most = if self.window_for_requests().is_some() { window::HALF } else { MAX_INLINE };
+        let most = if self.window_for_requests().is_some() { MAX_PAYLOAD } else { MAX_INLINE };
         if payload.len() > most {
             let length = payload.len();
             return Ok(Response::Refused(format!(
@@ -77,27 +77,21 @@ impl Talk {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.send(id, &payload, deadline, limit)?;
-        let (header, inline) = self.next_frame(deadline, limit)?;
+        let (header, payload) = self.next_frame(deadline, limit)?;
         if header.kind != Kind::Response || header.id != id {
             let Header { kind, id: other, .. } = header;
             return Err(protocol(format!("a frame {kind:?} {other} where Response {id} was due")));
         }
-        let payload = self.payload(&header, inline)?;
         decode_answer(request, &payload).map_err(|error| protocol(error.to_string()))
     }
 
     fn send(&mut self, id: u32, payload: &[u8], deadline: Instant, limit: Duration) -> Result<(), Over> {
-        let through = self.window_for_requests();
-        let place = if through.is_some() { Place::Window } else { Place::Inline };
-        let mut bytes = Header::of(Kind::Request, place, id, payload).to_bytes().to_vec();
-        let put = match through {
-            Some(file) => file.write_all_at(payload, window::REQUESTS as u64),
-            None => {
-                bytes.extend_from_slice(payload);
-                Ok(())
-            }
+        let frame = [&Header::of(Kind::Request, id, payload).to_bytes(), payload].concat();
+        let put = match self.window_for_requests() {
+            Some(file) => file.write_all_at(&frame, window::REQUESTS as u64).map(|()| [BELL].as_slice()),
+            None => Ok(frame.as_slice()),
         };
-        match put.and_then(|()| write_by(&mut self.line, &bytes, deadline)) {
+        match put.and_then(|bytes| write_by(&mut self.line, bytes, deadline)) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::TimedOut => Err(Over::Lost(Reason::Timeout(limit))),
             // QEMU closed the line, and the other one may know why.
@@ -105,31 +99,34 @@ impl Talk {
         }
     }
 
-    /// The host copies before it parses: the guest may change the window at any time.
-    fn payload(&self, header: &Header, inline: Vec<u8>) -> Result<Vec<u8>, Over> {
-        if header.place == Place::Inline {
-            return Ok(inline);
-        }
-        let Some(file) = &self.window else {
-            return Err(protocol("its answer lies in a window that there is not".into()));
-        };
-        // The decoder has bounded the length by that of the window's half.
-        let mut copy = vec![0; header.length as usize];
-        let read = file.read_exact_at(&mut copy, window::ANSWERS as u64);
-        if read.is_ok() && header.fits(&copy) {
-            Ok(copy)
-        } else {
-            Err(protocol("its answer in the window is not what its frame says".into()))
-        }
-    }
-
     fn next_frame(&mut self, deadline: Instant, limit: Duration) -> Result<(Header, Vec<u8>), Over> {
         match self.events.next(deadline) {
-            Some(Event::Frame(header, payload)) => Ok((header, payload)),
+            Some(Event::Came(Arrival::Frame(header, payload))) => Ok((header, payload)),
+            Some(Event::Came(Arrival::Bell)) => self.read_window(),
             Some(Event::Lost(reason)) => Err(Over::Lost(reason)),
             Some(Event::Closed) => Err(self.why_closed()),
             None => Err(Over::Lost(Reason::Timeout(limit))),
         }
+    }
+
+    /// The frame that lies in the window. The host copies before it parses: the guest may change it at any time.
+    fn read_window(&self) -> Result<(Header, Vec<u8>), Over> {
+        let Some(file) = &self.window else {
+            return Err(protocol("it says that a frame lies in a window that there is not".into()));
+        };
+        let read = |buffer: &mut [u8], at: usize| {
+            let read = file.read_exact_at(buffer, at as u64);
+            read.map_err(|error| protocol(format!("the window cannot be read: {error}")))
+        };
+        let mut header = [0; HEADER_LEN];
+        read(&mut header, window::ANSWERS)?;
+        let header = Header::in_window(&header).map_err(|error| protocol(error.to_string()))?;
+        let mut payload = vec![0; header.length as usize];
+        read(&mut payload, window::ANSWERS + HEADER_LEN)?;
+        if !header.fits(&payload) {
+            return Err(protocol(FrameError::Checksum(header.id).to_string()));
+        }
+        Ok((header, payload))
     }
 
     /// Both lines close when QEMU ends; the one that knows the reason may be the slower one.
@@ -140,7 +137,7 @@ impl Talk {
             match self.events.next(deadline) {
                 Some(Event::Lost(reason)) => return Over::Lost(reason),
                 Some(Event::Closed) => closed += 1,
-                Some(Event::Frame(..)) => {}
+                Some(Event::Came(_)) => {}
                 None => break,
             }
         }

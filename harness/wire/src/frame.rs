@@ -1,13 +1,16 @@
 //! Headers, and the decoder that finds frames in a byte stream.
 //!
+//! A frame is a header and a payload. Both go over the serial line, one behind the other; or both lie at the
+//! beginning of the sender's half of the [`window`], and one byte on the line, [`BELL`], says so: each byte of a
+//! line that is emulated costs both sides an interrupt or a call.
+//!
 //! A header has 24 bytes, numbers little-endian:
 //!
 //! | bytes | what |
 //! | --- | --- |
 //! | 0 to 3 | the magic, `0x16` and `ATL` |
 //! | 4 | [`Kind`] |
-//! | 5 | [`Place`] |
-//! | 6, 7 | zero |
+//! | 5 to 7 | zero |
 //! | 8 to 11 | number of the request |
 //! | 12 to 15 | length of the payload in bytes |
 //! | 16 to 19 | CRC-32 of the payload |
@@ -19,10 +22,12 @@ use crate::window;
 
 /// First bytes of every header.
 const MAGIC: [u8; 4] = *b"\x16ATL";
+/// What is sent in place of a frame that lies in the window.
+pub const BELL: u8 = 0x07;
 /// Length of a header in bytes.
 pub const HEADER_LEN: usize = 24;
 /// The longest payload, wherever it lies.
-pub const MAX_PAYLOAD: usize = window::HALF;
+pub const MAX_PAYLOAD: usize = window::HALF - HEADER_LEN;
 /// The longest payload on the serial line. A guest sends less; one that wants more is broken.
 pub const MAX_INLINE: usize = 2 << 20;
 /// How many bytes that belong to no frame are put up with.
@@ -39,13 +44,13 @@ pub enum Kind {
     Response,
 }
 
-/// Where a payload lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Behind the header.
-    Inline,
-    /// At the beginning of the sender's half of the window.
-    Window,
+/// What comes over a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A frame, with its payload.
+    Frame(Header, Vec<u8>),
+    /// A frame lies in the window.
+    Bell,
 }
 
 /// A frame's header.
@@ -53,8 +58,6 @@ pub enum Place {
 pub struct Header {
     /// What the frame is.
     pub kind: Kind,
-    /// Where its payload lies.
-    pub place: Place,
     /// The request's number; an answer carries the number of what it answers.
     pub id: u32,
     /// Length of the payload.
@@ -74,6 +77,9 @@ pub enum FrameError {
     /// A payload that is not what its header says.
     #[error("the payload of frame {0} has another checksum than its header says")]
     Checksum(u32),
+    /// A bell, and no header in the window.
+    #[error("the frame line announces a frame in the window, and there is none")]
+    NotInWindow,
     /// Too many bytes that belong to no frame.
     #[error("{0} bytes on the frame line belong to no frame")]
     Junk(usize),
@@ -82,8 +88,8 @@ pub enum FrameError {
 impl Header {
     /// The header of a payload.
     #[must_use]
-    pub fn of(kind: Kind, place: Place, id: u32, payload: &[u8]) -> Self {
-        Self { kind, place, id, length: payload.len() as u32, checksum: crc32fast::hash(payload) }
+    pub fn of(kind: Kind, id: u32, payload: &[u8]) -> Self {
+        Self { kind, id, length: payload.len() as u32, checksum: crc32fast::hash(payload) }
     }
 
     /// As bytes.
@@ -95,10 +101,6 @@ impl Header {
             Kind::Ready => 0,
             Kind::Request => 1,
             Kind::Response => 2,
-        };
-        bytes[5] = match self.place {
-            Place::Inline => 0,
-            Place::Window => 1,
         };
         bytes[8..12].copy_from_slice(&self.id.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.length.to_le_bytes());
@@ -112,7 +114,7 @@ impl Header {
     #[must_use]
     pub fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        if bytes[..4] != MAGIC || bytes[6..8] != [0, 0] || word(20) != crc32fast::hash(&bytes[..20]) {
+        if bytes[..4] != MAGIC || bytes[5..8] != [0; 3] || word(20) != crc32fast::hash(&bytes[..20]) {
             return None;
         }
         let kind = match bytes[4] {
@@ -121,12 +123,19 @@ impl Header {
             2 => Kind::Response,
             _ => return None,
         };
-        let place = match bytes[5] {
-            0 => Place::Inline,
-            1 => Place::Window,
-            _ => return None,
-        };
-        Some(Self { kind, place, id: word(8), length: word(12), checksum: word(16) })
+        Some(Self { kind, id: word(8), length: word(12), checksum: word(16) })
+    }
+
+    /// From the beginning of the other side's half of the window, once its bell has rung.
+    ///
+    /// # Errors
+    /// [`FrameError::NotInWindow`] and [`FrameError::Oversized`].
+    pub fn in_window(bytes: &[u8; HEADER_LEN]) -> Result<Self, FrameError> {
+        let header = Self::from_bytes(bytes).ok_or(FrameError::NotInWindow)?;
+        if header.length as usize > MAX_PAYLOAD {
+            return Err(FrameError::Oversized(header.length));
+        }
+        Ok(header)
     }
 
     /// Whether a payload is the one that the header speaks of.
@@ -136,7 +145,7 @@ impl Header {
     }
 }
 
-/// Finds frames in a byte stream. The payload of a frame in the window is for the caller to fetch.
+/// Finds frames and bells in a byte stream. What lies in the window is for the caller to fetch.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
@@ -155,17 +164,21 @@ impl Decoder {
         self.junk
     }
 
-    /// The next whole frame, with its payload when that came inline; `None` until there is one.
+    /// The next whole frame, or bell; `None` until there is one.
     ///
     /// # Errors
     /// [`FrameError`], after which the stream is not to be trusted any more.
-    pub fn next_frame(&mut self) -> Result<Option<(Header, Vec<u8>)>, FrameError> {
+    pub fn next_arrival(&mut self) -> Result<Option<Arrival>, FrameError> {
         loop {
-            let start = self.find_magic();
+            let start = self.find_beginning();
             self.junk += start;
             self.buffer.drain(..start);
             if self.junk > MAX_JUNK {
                 return Err(FrameError::Junk(self.junk));
+            }
+            if self.buffer.first() == Some(&BELL) {
+                self.buffer.remove(0);
+                return Ok(Some(Arrival::Bell));
             }
             let Some(bytes) = self.buffer.first_chunk::<HEADER_LEN>() else { return Ok(None) };
             let Some(header) = Header::from_bytes(bytes) else {
@@ -174,25 +187,27 @@ impl Decoder {
                 continue;
             };
             let length = header.length as usize;
-            if length > MAX_PAYLOAD || (header.place == Place::Inline && length > MAX_INLINE) {
+            if length > MAX_INLINE {
                 return Err(FrameError::Oversized(header.length));
             }
-            let inline = if header.place == Place::Inline { length } else { 0 };
-            if self.buffer.len() < HEADER_LEN + inline {
+            if self.buffer.len() < HEADER_LEN + length {
                 return Ok(None);
             }
-            let payload: Vec<u8> = self.buffer.drain(..HEADER_LEN + inline).skip(HEADER_LEN).collect();
-            if header.place == Place::Inline && !header.fits(&payload) {
+            let payload: Vec<u8> = self.buffer.drain(..HEADER_LEN + length).skip(HEADER_LEN).collect();
+            if !header.fits(&payload) {
                 return Err(FrameError::Checksum(header.id));
             }
-            return Ok(Some((header, payload)));
+            return Ok(Some(Arrival::Frame(header, payload)));
         }
     }
 
-    /// Where the next header may begin: the rest of the buffer is junk up to there.
-    fn find_magic(&self) -> usize {
+    /// Where the next header may begin, or a bell lies: the rest of the buffer is junk up to there.
+    fn find_beginning(&self) -> usize {
         let could_begin = |at: &usize| {
             let rest = &self.buffer[*at..];
+            if rest.first() == Some(&BELL) {
+                return true;
+            }
             let length = rest.len().min(MAGIC.len());
             rest[..length] == MAGIC[..length]
         };

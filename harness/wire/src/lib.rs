@@ -1,7 +1,7 @@
 //! The frames that host and guest exchange.
 //!
-//! A frame is a header and a payload. The header always goes over the serial line; the payload
-//! follows it there, or lies in the shared [`window`]. Neither side trusts the other's numbers:
+//! A frame is a header and a payload. It goes over the serial line, or lies in the shared [`window`] and the line
+//! carries one byte that says so. Neither side trusts the other's numbers:
 //! every length is bounded before anything is allocated, headers and payloads carry checksums, and
 //! a decoder finds its way back from garbage but counts it.
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ pub mod program;
 pub mod window;
 
 pub use answer::{NotAnAnswer, decode_answer};
-pub use frame::{Decoder, FrameError, Header, Kind, Place};
+pub use frame::{Arrival, Decoder, FrameError, Header, Kind};
 pub use measure::{Measure, Measured};
 pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, Wake};
 pub use program::{Came, Made, Part, Trace, Traced};

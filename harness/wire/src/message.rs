@@ -7,7 +7,7 @@ use atlas_model::{Experiment, Observation};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning or its encoding.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,19 +1,21 @@
 //! Frames on a line that may carry anything.
 
-use atlas_wire::frame::{HEADER_LEN, MAX_INLINE, MAX_JUNK};
-use atlas_wire::{Decoder, FrameError, Header, Kind, Place};
+use atlas_wire::frame::{BELL, HEADER_LEN, MAX_INLINE, MAX_JUNK, MAX_PAYLOAD};
+use atlas_wire::{Arrival, Decoder, FrameError, Header, Kind};
 use proptest::prelude::*;
 
 fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Header::of(Kind::Response, Place::Inline, id, payload).to_bytes().to_vec();
+    let mut bytes = Header::of(Kind::Response, id, payload).to_bytes().to_vec();
     bytes.extend_from_slice(payload);
     bytes
 }
 
 fn all(decoder: &mut Decoder) -> Result<Vec<(u32, Vec<u8>)>, FrameError> {
     let mut frames = Vec::new();
-    while let Some((header, payload)) = decoder.next_frame()? {
-        frames.push((header.id, payload));
+    while let Some(arrival) = decoder.next_arrival()? {
+        if let Arrival::Frame(header, payload) = arrival {
+            frames.push((header.id, payload));
+        }
     }
     Ok(frames)
 }
@@ -45,7 +47,8 @@ proptest! {
         // Garbage that happens to begin like a header swallows bytes, but a valid header cannot be
         // made by chance: its checksum covers it.
         prop_assert_eq!(all(&mut decoder).unwrap(), vec![(7, b"payload".to_vec())]);
-        prop_assert_eq!(decoder.junk(), junk.len());
+        let bells = junk.iter().filter(|&&byte| byte == BELL).count();
+        prop_assert_eq!(decoder.junk(), junk.len() - bells);
     }
 
     #[test]
@@ -67,6 +70,26 @@ proptest! {
 }
 
 #[test]
+fn bells_are_heard_between_frames_and_not_within() {
+    let mut decoder = Decoder::default();
+    decoder.push(&[[BELL].as_slice(), &frame(1, &[BELL; 40]), &[BELL, BELL]].concat());
+    let mut heard = Vec::new();
+    while let Some(arrival) = decoder.next_arrival().unwrap() {
+        heard.push(arrival == Arrival::Bell);
+    }
+    assert_eq!((heard, decoder.junk()), (vec![true, false, true, true], 0));
+}
+
+#[test]
+fn what_lies_in_the_window_is_bounded_as_well() {
+    let header = Header::of(Kind::Response, 1, b"");
+    assert_eq!(Header::in_window(&header.to_bytes()), Ok(header));
+    let long = Header { length: MAX_PAYLOAD as u32 + 1, ..header };
+    assert_eq!(Header::in_window(&long.to_bytes()), Err(FrameError::Oversized(long.length)));
+    assert_eq!(Header::in_window(&[0; HEADER_LEN]), Err(FrameError::NotInWindow));
+}
+
+#[test]
 fn a_truncated_frame_is_no_frame() {
     let whole = frame(1, b"payload");
     let mut decoder = Decoder::default();
@@ -78,7 +101,7 @@ fn a_truncated_frame_is_no_frame() {
 
 #[test]
 fn an_oversized_frame_is_refused_before_it_is_read() {
-    let mut header = Header::of(Kind::Response, Place::Inline, 1, b"");
+    let mut header = Header::of(Kind::Response, 1, b"");
     header.length = MAX_INLINE as u32 + 1;
     let mut decoder = Decoder::default();
     decoder.push(&header.to_bytes());
@@ -110,7 +133,7 @@ fn a_truncated_frame_cannot_swallow_the_next() {
 
 #[test]
 fn reserved_bytes_are_zero() {
-    let mut bytes = Header::of(Kind::Ready, Place::Inline, 0, b"").to_bytes();
+    let mut bytes = Header::of(Kind::Ready, 0, b"").to_bytes();
     assert!(Header::from_bytes(&bytes).is_some());
     bytes[6] = 1;
     // With a checksum that covers the change, only the rule itself can refuse it.

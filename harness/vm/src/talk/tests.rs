@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::line;
-use atlas_wire::frame::{HEADER_LEN, MAX_JUNK};
+use atlas_wire::frame::MAX_JUNK;
 use atlas_wire::{Decoder, Hello, Item, Outcome};
 use std::io::Read;
 use std::thread;
@@ -17,23 +17,39 @@ struct Peer {
 }
 
 impl Peer {
-    /// Waits for a request: its number.
+    /// Waits for a request on the line: its number.
     fn asked(&mut self) -> u32 {
-        self.asked_by().id
+        match self.asked_by() {
+            Arrival::Frame(header, _) => header.id,
+            Arrival::Bell => panic!("the request lies in the window"),
+        }
     }
 
-    /// Waits for a request: its header.
-    fn asked_by(&mut self) -> Header {
+    /// Waits for a request: what comes over the line.
+    fn asked_by(&mut self) -> Arrival {
         let mut decoder = Decoder::default();
         let mut chunk = [0; 4096];
         loop {
-            if let Some((header, _)) = decoder.next_frame().unwrap() {
-                return header;
+            if let Some(arrival) = decoder.next_arrival().unwrap() {
+                return arrival;
             }
             let count = self.line.read(&mut chunk).unwrap();
             assert_ne!(count, 0, "the host hung up");
             decoder.push(&chunk[..count]);
         }
+    }
+
+    /// Reads the request that lies in the window.
+    fn request_in_window(&self) -> Header {
+        let mut header = [0; HEADER_LEN];
+        self.window.as_ref().unwrap().read_exact_at(&mut header, window::REQUESTS as u64).unwrap();
+        Header::in_window(&header).unwrap()
+    }
+
+    /// Puts bytes into the guest's half of the window, and rings.
+    fn ring(&mut self, bytes: &[u8]) {
+        self.window.as_ref().unwrap().write_all_at(bytes, window::ANSWERS as u64).unwrap();
+        self.put(&[BELL]);
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -43,7 +59,7 @@ impl Peer {
 }
 
 fn inline(kind: Kind, id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Header::of(kind, Place::Inline, id, payload).to_bytes().to_vec();
+    let mut bytes = Header::of(kind, id, payload).to_bytes().to_vec();
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -149,7 +165,7 @@ fn a_flipped_bit_is_noticed() {
 fn an_oversized_frame_is_refused() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        let header = Header { length: u32::MAX, ..Header::of(Kind::Response, Place::Inline, id, b"") };
+        let header = Header { length: u32::MAX, ..Header::of(Kind::Response, id, b"") };
         peer.put(&header.to_bytes());
         // It says no more: the claim alone must do.
         let _ = peer.line.read(&mut [0]);
@@ -228,13 +244,11 @@ fn a_guest_that_claims_a_window_that_the_host_did_not_give_is_sent_no_more_for_i
 }
 
 #[test]
-fn bulk_goes_through_the_window() {
+fn a_frame_in_the_window_is_taken_when_it_rings() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
         let payload = encode(&Response::Refused("r".repeat(3 << 20))).unwrap();
-        let file = peer.window.take().unwrap();
-        file.write_all_at(&payload, window::ANSWERS as u64).unwrap();
-        peer.put(&Header::of(Kind::Response, Place::Window, id, &payload).to_bytes());
+        peer.ring(&inline(Kind::Response, id, &payload));
         peer.asked();
     });
     assert!(matches!(ask(&mut talk), Ok(Response::Refused(text)) if text.len() == 3 << 20));
@@ -245,8 +259,11 @@ fn requests_go_through_the_window_once_the_guest_has_said_that_it_has_it() {
     let (tell, told) = std::sync::mpsc::channel();
     let mut talk = with(true, move |peer| {
         for _ in 0..3 {
-            let header = peer.asked_by();
-            tell.send(header.place).unwrap();
+            let (header, rang) = match peer.asked_by() {
+                Arrival::Frame(header, _) => (header, false),
+                Arrival::Bell => (peer.request_in_window(), true),
+            };
+            tell.send(rang).unwrap();
             peer.put(&inline(Kind::Response, header.id, &hello()));
         }
     });
@@ -254,26 +271,60 @@ fn requests_go_through_the_window_once_the_guest_has_said_that_it_has_it() {
         agreed.into_iter().for_each(|there| talk.agree_on_window(there));
         ask(&mut talk).unwrap();
     }
-    let places: Vec<_> = told.iter().take(3).collect();
-    assert_eq!(places, [Place::Inline, Place::Window, Place::Inline]);
+    assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]
-fn a_window_that_changes_behind_its_frame_is_noticed() {
+fn a_window_that_changes_behind_its_header_is_noticed() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
-        peer.window.take().unwrap().write_all_at(&[0xff; 9], window::ANSWERS as u64).unwrap();
-        peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
+        let mut bytes = inline(Kind::Response, id, &hello());
+        *bytes.last_mut().unwrap() ^= 1;
+        peer.ring(&bytes);
         peer.asked();
     });
-    assert_protocol(&ask(&mut talk), "not what its frame says");
+    assert_protocol(&ask(&mut talk), "checksum");
+}
+
+#[test]
+fn a_bell_without_a_frame_is_refused() {
+    let mut talk = with(true, |peer| {
+        peer.asked();
+        peer.ring(&[0xff; HEADER_LEN]);
+        peer.asked();
+    });
+    assert_protocol(&ask(&mut talk), "there is none");
+}
+
+#[test]
+fn an_oversized_frame_in_the_window_is_refused() {
+    let mut talk = with(true, |peer| {
+        let id = peer.asked();
+        let header = Header { length: u32::MAX, ..Header::of(Kind::Response, id, b"") };
+        peer.ring(&header.to_bytes());
+        peer.asked();
+    });
+    assert_protocol(&ask(&mut talk), "at most");
+}
+
+#[test]
+fn an_answer_that_lies_in_the_window_from_the_request_before_is_refused() {
+    let mut talk = with(true, |peer| {
+        let id = peer.asked();
+        peer.ring(&inline(Kind::Response, id, &hello()));
+        peer.asked();
+        peer.put(&[BELL]);
+        peer.asked();
+    });
+    assert!(ask(&mut talk).is_ok());
+    assert_protocol(&ask(&mut talk), "Response 1 where Response 2 was due");
 }
 
 #[test]
 fn a_window_that_there_is_not_is_refused() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
-        peer.put(&Header::of(Kind::Response, Place::Window, id, &hello()).to_bytes());
+        peer.ring(&inline(Kind::Response, id, &hello()));
         peer.asked();
     });
     talk.agree_on_window(false);
