@@ -16,7 +16,20 @@ pub const CASES: &[Case] = &[
     staged("fault::killed_child", "The choreography's process is killed.", &[], die, nothing),
     staged("fault::flood_console", "The console is flooded.", &[], |_| flood("/dev/console"), nothing),
     staged("fault::flood_frames", "The frame line is flooded.", &[], |_| flood("/dev/ttyS1"), nothing),
-    staged("fault::forged_frame", "An answer to another request is forged.", &[], forge, nothing),
+    staged(
+        "fault::forged_frame",
+        "An answer to another request is forged.",
+        &[],
+        |_| forge(&FORGED),
+        nothing,
+    ),
+    staged(
+        "fault::bell",
+        "It rings for an answer, and in the window lies the one before.",
+        &[],
+        |_| forge(&RUNG),
+        nothing,
+    ),
     staged(
         "fault::wrong_fact",
         "A fact is not what it must be.",
@@ -112,11 +125,14 @@ fn flood(path: &str) {
     }
 }
 
-fn forge(_: &Stage) {
+fn forge(bytes: &[u8]) {
     if let Ok(mut line) = std::fs::OpenOptions::new().write(true).open("/dev/ttyS1") {
-        let _ = std::io::Write::write_all(&mut line, &FORGED);
+        let _ = std::io::Write::write_all(&mut line, bytes);
     }
 }
+
+/// What says that an answer lies in the window. A test holds it against the real one.
+pub const RUNG: [u8; 1] = [0x07];
 
 /// An answer to request 0xdeadbeef that claims what the case must show, namely nothing: only its id
 /// is wrong. A test holds it against the real encoder.

@@ -58,6 +58,7 @@ fn the_forged_frame_is_a_true_answer_but_for_its_id() {
     let payload = encode(&Response::Ran(vec![Outcome::Facts(Vec::new())])).unwrap();
     let header = Header::of(Kind::Response, 0xdead_beef, &payload);
     assert_eq!(faults::FORGED.to_vec(), [header.to_bytes().as_slice(), &payload].concat());
+    assert_eq!(faults::RUNG, [atlas_wire::frame::BELL]);
 }
 
 #[test]

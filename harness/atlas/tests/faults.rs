@@ -119,6 +119,7 @@ fn a_guest_that_breaks_is_noticed_and_replaced() {
         ("fault::flood_console", Verdict::Crashed, "console"),
         ("fault::flood_frames", Verdict::Crashed, "flooded"),
         ("fault::forged_frame", Verdict::Crashed, "protocol"),
+        ("fault::bell", Verdict::Crashed, "protocol"),
         ("fault::wrong_fact", Verdict::Deviates, "expected value: 1, observed value: 2"),
         ("errno::value", Verdict::Conforms, ""),
     ] {

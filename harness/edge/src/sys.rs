@@ -358,21 +358,22 @@ pub fn kill(pid: i32, signal: i32) -> i64 {
     number(libc::SYS_kill, [pid as u64, signal as u64, 0, 0, 0, 0])
 }
 
-/// Kills and reaps these processes, and where we are PID 1 every other one as well.
+/// Kills and reaps these processes, and where we are PID 1 all that they leave behind.
 pub fn kill_everything(pids: impl Iterator<Item = i32>) {
-    let mut awaited = 0;
+    let mut killed = 0;
     for pid in pids.filter(|&pid| pid > 1) {
         kill(pid, libc::SIGKILL);
-        awaited += 1;
+        killed += 1;
     }
     // Whoever they leave is PID 1's child by then (kernel/exit.c forget_original_parent). To see that there is
     // nobody costs less than a signal to every process there is, the kernel's own included.
-    loop {
+    let mut waits = killed.min(2);
+    for _ in 0..2 * killed + 8 {
         match look_at_children() {
             Children::Nobody => return,
             Children::News(..) => {}
-            Children::Nothing if awaited > 0 => {
-                awaited -= 1;
+            Children::Nothing if waits > 0 => {
+                waits -= 1;
                 wait_for_child_signal(Duration::from_millis(1));
             }
             Children::Nothing => break,

@@ -24,6 +24,9 @@ static FURNISHED: OnceLock<World> = OnceLock::new();
 /// did to it is undone instead.
 static STANDING: AtomicBool = AtomicBool::new(false);
 
+/// Everybody may make files in the watched directory.
+const ROOT_MODE: u32 = 0o777;
+
 /// What is in the watched directory, by name.
 type Files = BTreeMap<String, File>;
 
@@ -37,7 +40,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Makes the watched directory anew, or takes the one that the experiment before left as it was.
+    /// Makes the watched directory, or takes the one that stands.
     pub(crate) fn begin() -> Result<Self, String> {
         if !STANDING.swap(false, SeqCst) {
             make(Path::new(layout::WORLD))
@@ -92,7 +95,7 @@ impl Drop for Watch {
 fn make(root: &Path) -> std::io::Result<()> {
     clear(root);
     fs::create_dir(root)?;
-    mode(root, 0o777)?;
+    mode(root, ROOT_MODE)?;
     layout::SEED_FILES.iter().chain(&layout::SEED_DIRECTORIES).try_for_each(|name| plant(root, name))
 }
 
@@ -108,13 +111,30 @@ fn plant(root: &Path, name: &str) -> std::io::Result<()> {
 }
 
 /// Undoes what was done to the watched directory: removes what is new or another, and makes anew what is missing.
+/// It is an error where that is not enough: another mode, or something within what was there. Contents are
+/// no part of what anybody sees of the world, and are left.
 fn mend(root: &Path, before: &Files, after: &Files) -> std::io::Result<()> {
-    for (name, file) in after.iter().filter(|(name, file)| before.get(*name) != Some(file)) {
-        let path = root.join(name);
-        if file.kind == Kind::Directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+    let seen = fs::symlink_metadata(root)?;
+    if !seen.is_dir() || seen.mode() & 0o7777 != ROOT_MODE {
+        return Err(std::io::ErrorKind::InvalidData.into());
     }
-    let missing = before.iter().filter(|(name, file)| after.get(*name) != Some(file));
-    missing.into_iter().try_for_each(|(name, _)| plant(root, name))
+    if before == after {
+        return Ok(());
+    }
+    let seeds = layout::SEED_DIRECTORIES;
+    for (name, file) in after {
+        let path = root.join(name);
+        match before.get(name) {
+            // It goes if it is empty.
+            Some(made) if made == file && seeds.contains(&name.as_str()) => fs::remove_dir(path)?,
+            Some(made) if made == file => {}
+            _ if file.kind == Kind::Directory => fs::remove_dir_all(path)?,
+            _ => fs::remove_file(path)?,
+        }
+    }
+    let gone =
+        |(name, file): &(&String, &File)| seeds.contains(&name.as_str()) || after.get(*name) != Some(*file);
+    before.iter().filter(gone).try_for_each(|(name, _)| plant(root, name))
 }
 
 /// Removes a watched directory that stands yet: an experiment that is not watched has none.
@@ -222,12 +242,25 @@ mod tests {
 
     #[test]
     fn what_cannot_be_undone_is_said() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("world");
-        make(&root).unwrap();
-        let before = files(&root);
-        let mut after = before.clone();
-        after.insert("of no such name".into(), before[layout::SEED_FILES[0]].clone());
-        assert!(mend(&root, &before, &after).is_err());
+        let spoil: [fn(&Path); 3] = [
+            |root| mode(root, 0o700).unwrap(),
+            // Behind what changed visibly something was put into a directory that looks the same.
+            |root| {
+                fs::remove_file(root.join(layout::SEED_FILES[0])).unwrap();
+                fs::write(root.join(layout::SEED_DIRECTORIES[1]).join("within"), "").unwrap();
+            },
+            |root| {
+                fs::remove_dir_all(root).unwrap();
+                fs::write(root, "").unwrap();
+            },
+        ];
+        for (which, spoil) in spoil.into_iter().enumerate() {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path().join("world");
+            make(&root).unwrap();
+            let before = files(&root);
+            spoil(&root);
+            assert!(mend(&root, &before, &files(&root)).is_err(), "{which}");
+        }
     }
 }

@@ -16,7 +16,7 @@ impl Switch {
         Self(OpenOptions::new().read(true).write(true).open(PATH))
     }
 
-    /// Its descriptor, which no experiment shall have.
+    /// Its descriptor, which no experiment with descriptors of its own shall have.
     pub(crate) fn descriptor(&self) -> Option<i32> {
         self.0.as_ref().ok().map(AsRawFd::as_raw_fd)
     }

@@ -27,7 +27,7 @@ impl Link {
         make_raw(&line)?;
         let window = Window::open();
         if window.is_some() {
-            // Kernels that cannot be told (before 3.17) wait for four bytes' time whether more come.
+            // Where the kernel cannot be told (before 3.17), QEMU waits as `make_raw` says.
             let _ = std::fs::write(TRIGGER, "1");
         }
         Ok(Self { line, decoder: Decoder::default(), window })
@@ -38,7 +38,7 @@ impl Link {
         self.window.is_some()
     }
 
-    /// The descriptors that no experiment shall have.
+    /// The descriptors that no experiment with descriptors of its own shall have.
     pub(crate) fn descriptors(&self) -> Vec<i32> {
         vec![self.line.as_raw_fd()]
     }
@@ -50,7 +50,10 @@ impl Link {
             while let Some(arrival) = self.decoder.next_arrival().map_err(|e| e.to_string())? {
                 let (header, payload) = match (arrival, &self.window) {
                     (Arrival::Frame(header, payload), _) => (header, payload),
-                    (Arrival::Bell, Some(window)) => window.request().map_err(|e| e.to_string())?,
+                    (Arrival::Bell, Some(window)) => match window.take_request() {
+                        Ok(request) => request,
+                        Err(_) => continue,
+                    },
                     (Arrival::Bell, None) => continue,
                 };
                 if header.kind == Kind::Request && header.fits(&payload) {
@@ -130,11 +133,14 @@ impl Window {
         (shared.copy(0, window::TOKEN.len()) == window::TOKEN).then_some(shared)
     }
 
-    /// The request that a bell has announced.
-    fn request(&self) -> Result<(Header, Vec<u8>), FrameError> {
+    /// Takes the request that a bell has announced: another bell does not find it again.
+    fn take_request(&self) -> Result<(Header, Vec<u8>), FrameError> {
         let header = self.copy(0, HEADER_LEN);
         let header = Header::in_window(header.first_chunk().ok_or(FrameError::NotInWindow)?)?;
-        Ok((header, self.copy(HEADER_LEN, header.length as usize)))
+        let payload = self.copy(HEADER_LEN, header.length as usize);
+        // SAFETY: within the first half, which the host leaves alone until it has its answer.
+        unsafe { std::ptr::write_bytes(self.base.add(window::REQUESTS), 0, HEADER_LEN) };
+        Ok((header, payload))
     }
 
     /// A copy of a part of the first half.

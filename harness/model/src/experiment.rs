@@ -89,8 +89,8 @@ pub mod layout {
     /// Its environment, which is empty.
     pub const EXEC_ENVP: u64 = BOARD + 0x260;
 
-    /// The directory that watched experiments watch. It and what it holds at the start are made anew
-    /// for each: [`SEED_FILES`] and [`SEED_DIRECTORIES`].
+    /// The directory that watched experiments watch. Each finds in it what it holds at the start: [`SEED_FILES`]
+    /// and [`SEED_DIRECTORIES`].
     pub const WORLD: &str = "/world";
     /// Files of [`SEED_LENGTH`] bytes that root owns and everybody may write.
     pub const SEED_FILES: [&str; 11] = [

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How long the console is read on after the end was announced, for the lines that explain it.
 const GRACE: Duration = Duration::from_millis(300);
-/// How many frames may wait to be looked at. The host asks one thing at a time, so a guest that
+/// How many frames and bells may wait to be looked at. The host asks one thing at a time, so a guest that
 /// gets this far ahead sends what nobody asked for.
 const MOST_UNREAD: usize = 3;
 
@@ -137,7 +137,7 @@ fn tell_all(decoder: &mut Decoder, teller: &Teller) -> Result<(), Reason> {
     };
     while let Some(arrival) = decoder.next_arrival().map_err(broken)? {
         if teller.unread.fetch_add(1, Ordering::Relaxed) >= MOST_UNREAD {
-            return Err(Reason::Flooded("the frame line with frames that nobody asked for".into()));
+            return Err(Reason::Flooded("the frame line with frames or bells that nobody asked for".into()));
         }
         teller.tell(Event::Came(arrival));
     }

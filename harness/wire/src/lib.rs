@@ -3,7 +3,8 @@
 //! A frame is a header and a payload. It goes over the serial line, or lies in the shared [`window`] and the line
 //! carries one byte that says so. Neither side trusts the other's numbers:
 //! every length is bounded before anything is allocated, headers and payloads carry checksums, and
-//! a decoder finds its way back from garbage but counts it.
+//! a decoder finds its way back from garbage but counts it, except that the host gives up a guest that rings
+//! for nothing.
 #![forbid(unsafe_code)]
 
 pub mod answer;

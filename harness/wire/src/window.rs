@@ -1,7 +1,8 @@
 //! Where the shared window lies in the guest's memory.
 //!
 //! The window is the last part of the guest's RAM, kept from its kernel by `memmap=` and backed by
-//! a file of the host's. One half a direction, so that neither side overwrites what it reads.
+//! a file of the host's. One half a direction, so that neither side overwrites what the other
+//! writes; but the guest wipes the header of a request that it has taken.
 
 /// Guest-physical address of the window, which is also the size of the RAM below it.
 pub const ADDRESS: u64 = 128 << 20;

@@ -90,7 +90,7 @@ Examples:
   atlas run                                        everything on every default kernel
   atlas run --kernel 5.10 --kernel 7.3 --jit off   two kernels, filters interpreted
   atlas run --case 'errno::*' --case kill          two themes
-  atlas run --kernel ./bzImage --append nosmap     your own image
+  atlas run --kernel ./bzImage --append nosmep     your own image
   atlas run --kernel 5.10 --cpu EPYC --case attach what filters do to mitigations of speculation
   atlas run --json - --quiet | jq .results[0]      for machines
   atlas run --experiment found.json                what a fuzz run found
