@@ -54,11 +54,11 @@ fn what_the_guest_is_asked_for_by_name_it_knows() {
 
 #[test]
 fn the_forged_frame_is_a_true_answer_but_for_its_id() {
-    use atlas_wire::{Header, Kind, Outcome, Response, encode};
+    use atlas_wire::frame::{BELL, Kind, frame};
+    use atlas_wire::{Outcome, Response, encode};
     let payload = encode(&Response::Ran(vec![Outcome::Facts(Vec::new())])).unwrap();
-    let header = Header::of(Kind::Response, 0xdead_beef, &payload);
-    assert_eq!(faults::FORGED.to_vec(), [header.to_bytes().as_slice(), &payload].concat());
-    assert_eq!(faults::RUNG, [atlas_wire::frame::BELL]);
+    assert_eq!(faults::FORGED.to_vec(), frame(Kind::Response, 0xdead_beef, &payload));
+    assert_eq!(faults::RUNG, [BELL]);
 }
 
 #[test]

@@ -121,20 +121,17 @@ fn mend(root: &Path, before: &Files, after: &Files) -> std::io::Result<()> {
     if before == after {
         return Ok(());
     }
-    let seeds = layout::SEED_DIRECTORIES;
-    for (name, file) in after {
+    // Directories that look the same go too, if they are empty.
+    let stays = |name: &str| before.get(name) == after.get(name) && !layout::SEED_DIRECTORIES.contains(&name);
+    for (name, file) in after.iter().filter(|(name, _)| !stays(name)) {
         let path = root.join(name);
-        match before.get(name) {
-            // It goes if it is empty.
-            Some(made) if made == file && seeds.contains(&name.as_str()) => fs::remove_dir(path)?,
-            Some(made) if made == file => {}
-            _ if file.kind == Kind::Directory => fs::remove_dir_all(path)?,
+        match file.kind {
+            Kind::Directory if before.get(name) == Some(file) => fs::remove_dir(path)?,
+            Kind::Directory => fs::remove_dir_all(path)?,
             _ => fs::remove_file(path)?,
         }
     }
-    let gone =
-        |(name, file): &(&String, &File)| seeds.contains(&name.as_str()) || after.get(*name) != Some(*file);
-    before.iter().filter(gone).try_for_each(|(name, _)| plant(root, name))
+    before.keys().filter(|name| !stays(name)).try_for_each(|name| plant(root, name))
 }
 
 /// Removes a watched directory that stands yet: an experiment that is not watched has none.

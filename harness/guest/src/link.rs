@@ -1,6 +1,6 @@
 //! The line to the host: frames on ttyS1, or in the shared window with a bell on ttyS1.
 
-use atlas_wire::frame::{Arrival, BELL, Decoder, FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD};
+use atlas_wire::frame::{Arrival, BELL, Decoder, FrameError, HEADER_LEN, Header, Kind, frame};
 use atlas_wire::window;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -67,13 +67,13 @@ impl Link {
 
     /// Sends a frame.
     pub(crate) fn send(&mut self, kind: Kind, id: u32, payload: &[u8]) -> Result<(), String> {
-        let header = Header::of(kind, id, payload).to_bytes();
+        let frame = frame(kind, id, payload);
         let sent = match &self.window {
             Some(window) => {
-                window.put_answer(&header, payload);
+                window.put_answer(&frame);
                 self.line.write_all(&[BELL])
             }
-            None => self.line.write_all(&[&header, payload].concat()),
+            None => self.line.write_all(&frame),
         };
         sent.map_err(|error| format!("/dev/ttyS1: {error}"))
     }
@@ -130,39 +130,39 @@ impl Window {
             libc::madvise(base, window::LENGTH as usize, libc::MADV_DONTFORK);
         }
         let shared = Self { base: base.cast() };
-        (shared.copy(0, window::TOKEN.len()) == window::TOKEN).then_some(shared)
+        let mut token = [0; window::TOKEN.len()];
+        shared.copy(0, &mut token);
+        (token == window::TOKEN).then_some(shared)
     }
 
     /// Takes the request that a bell has announced: another bell does not find it again.
     fn take_request(&self) -> Result<(Header, Vec<u8>), FrameError> {
-        let header = self.copy(0, HEADER_LEN);
-        let header = Header::in_window(header.first_chunk().ok_or(FrameError::NotInWindow)?)?;
-        let payload = self.copy(HEADER_LEN, header.length as usize);
+        let mut header = [0; HEADER_LEN];
+        self.copy(0, &mut header);
+        let header = Header::in_window(&header)?;
+        let mut payload = vec![0; header.length as usize];
+        self.copy(HEADER_LEN, &mut payload);
         // SAFETY: within the first half, which the host leaves alone until it has its answer.
         unsafe { std::ptr::write_bytes(self.base.add(window::REQUESTS), 0, HEADER_LEN) };
         Ok((header, payload))
     }
 
-    /// A copy of a part of the first half.
-    fn copy(&self, from: usize, length: usize) -> Vec<u8> {
-        assert!(from + length <= window::HALF, "a request larger than the window");
-        let mut copy = vec![0; length];
+    /// Copies a part of the first half.
+    fn copy(&self, from: usize, to: &mut [u8]) {
+        assert!(from + to.len() <= window::HALF, "a request larger than the window");
         // SAFETY: within the first half of the mapping, which lives for ever. The host may write
         // meanwhile; a torn copy fails its checksum.
         unsafe {
             let part = self.base.add(window::REQUESTS + from);
-            std::ptr::copy_nonoverlapping(part, copy.as_mut_ptr(), length);
+            std::ptr::copy_nonoverlapping(part, to.as_mut_ptr(), to.len());
         }
-        copy
     }
 
-    fn put_answer(&self, header: &[u8; HEADER_LEN], payload: &[u8]) {
-        assert!(payload.len() <= MAX_PAYLOAD, "an answer larger than the window");
+    fn put_answer(&self, frame: &[u8]) {
+        assert!(frame.len() <= window::HALF, "an answer larger than the window");
         // SAFETY: within the second half of the mapping, which only this process writes.
         unsafe {
-            let half = self.base.add(window::ANSWERS);
-            std::ptr::copy_nonoverlapping(header.as_ptr(), half, HEADER_LEN);
-            std::ptr::copy_nonoverlapping(payload.as_ptr(), half.add(HEADER_LEN), payload.len());
+            std::ptr::copy_nonoverlapping(frame.as_ptr(), self.base.add(window::ANSWERS), frame.len());
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use crate::error::Reason;
 use crate::line::{Event, Events};
-use atlas_wire::frame::{Arrival, BELL, FrameError, HEADER_LEN, Header, Kind, MAX_INLINE, MAX_PAYLOAD};
+use atlas_wire::frame::{
+    Arrival, BELL, FrameError, HEADER_LEN, Header, Kind, MAX_INLINE, MAX_PAYLOAD, frame,
+};
 use atlas_wire::{Request, Response, decode_answer, encode, window};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -86,7 +88,7 @@ impl Talk {
     }
 
     fn send(&mut self, id: u32, payload: &[u8], deadline: Instant, limit: Duration) -> Result<(), Over> {
-        let frame = [&Header::of(Kind::Request, id, payload).to_bytes(), payload].concat();
+        let frame = frame(Kind::Request, id, payload);
         let put = match self.window_for_requests() {
             Some(file) => file.write_all_at(&frame, window::REQUESTS as u64).map(|()| [BELL].as_slice()),
             None => Ok(frame.as_slice()),

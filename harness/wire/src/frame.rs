@@ -145,6 +145,12 @@ impl Header {
     }
 }
 
+/// A whole frame: its header and, behind that, its payload.
+#[must_use]
+pub fn frame(kind: Kind, id: u32, payload: &[u8]) -> Vec<u8> {
+    [&Header::of(kind, id, payload).to_bytes(), payload].concat()
+}
+
 /// Finds frames and bells in a byte stream. What lies in the window is for the caller to fetch.
 #[derive(Debug, Default)]
 pub struct Decoder {

@@ -5,9 +5,7 @@ use atlas_wire::{Arrival, Decoder, FrameError, Header, Kind};
 use proptest::prelude::*;
 
 fn frame(id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Header::of(Kind::Response, id, payload).to_bytes().to_vec();
-    bytes.extend_from_slice(payload);
-    bytes
+    atlas_wire::frame::frame(Kind::Response, id, payload)
 }
 
 /// Ids and payloads.

@@ -58,12 +58,6 @@ impl Peer {
     }
 }
 
-fn inline(kind: Kind, id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Header::of(kind, id, payload).to_bytes().to_vec();
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
 fn hello() -> Vec<u8> {
     encode(&Response::Hello(Hello::default())).unwrap()
 }
@@ -91,10 +85,10 @@ fn assert_protocol(answer: &Result<Response, Over>, says: &str) {
 #[test]
 fn an_answer_is_taken() {
     let mut talk = with(false, |peer| {
-        peer.put(&inline(Kind::Ready, 0, b""));
+        peer.put(&frame(Kind::Ready, 0, b""));
         for _ in 0..2 {
             let id = peer.asked();
-            peer.put(&inline(Kind::Response, id, &hello()));
+            peer.put(&frame(Kind::Response, id, &hello()));
         }
     });
     talk.wait_ready(AMPLE).unwrap();
@@ -105,7 +99,7 @@ fn an_answer_is_taken() {
 
 #[test]
 fn the_first_frame_must_be_ready() {
-    let mut talk = with(false, |peer| peer.put(&inline(Kind::Response, 0, &hello())));
+    let mut talk = with(false, |peer| peer.put(&frame(Kind::Response, 0, &hello())));
     assert!(matches!(talk.wait_ready(AMPLE), Err(Over::Lost(Reason::Protocol(_)))));
 }
 
@@ -113,7 +107,7 @@ fn the_first_frame_must_be_ready() {
 fn an_answer_to_another_request_is_refused() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        peer.put(&inline(Kind::Response, id + 1, &hello()));
+        peer.put(&frame(Kind::Response, id + 1, &hello()));
     });
     assert_protocol(&ask(&mut talk), "Response 2 where Response 1 was due");
 }
@@ -122,7 +116,7 @@ fn an_answer_to_another_request_is_refused() {
 fn an_answer_that_comes_twice_is_refused() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        let answer = inline(Kind::Response, id, &hello());
+        let answer = frame(Kind::Response, id, &hello());
         peer.put(&[answer.clone(), answer].concat());
         peer.asked();
     });
@@ -134,7 +128,7 @@ fn an_answer_that_comes_twice_is_refused() {
 fn a_guest_that_starts_again_is_refused() {
     let mut talk = with(false, |peer| {
         peer.asked();
-        peer.put(&inline(Kind::Ready, 0, b""));
+        peer.put(&frame(Kind::Ready, 0, b""));
     });
     assert_protocol(&ask(&mut talk), "Ready 0");
 }
@@ -144,7 +138,7 @@ fn results_nobody_asked_for_are_refused() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
         let payload = encode(&Response::Ran(vec![Outcome::Facts(vec![]); 2])).unwrap();
-        peer.put(&inline(Kind::Response, id, &payload));
+        peer.put(&frame(Kind::Response, id, &payload));
     });
     let one = Request::Run { jit: None, limit_ms: 1, items: vec![Item::Choreography("one".into())] };
     assert_protocol(&talk.ask(&one, AMPLE), "2 outcomes for 1 items");
@@ -154,7 +148,7 @@ fn results_nobody_asked_for_are_refused() {
 fn a_flipped_bit_is_noticed() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        let mut bytes = inline(Kind::Response, id, &hello());
+        let mut bytes = frame(Kind::Response, id, &hello());
         bytes[HEADER_LEN] ^= 1;
         peer.put(&bytes);
     });
@@ -177,7 +171,7 @@ fn an_oversized_frame_is_refused() {
 fn a_truncated_answer_is_none() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        let bytes = inline(Kind::Response, id, &hello());
+        let bytes = frame(Kind::Response, id, &hello());
         peer.put(&bytes[..bytes.len() - 1]);
     });
     assert_eq!(ask(&mut talk), Err(Over::Closed));
@@ -187,7 +181,7 @@ fn a_truncated_answer_is_none() {
 fn a_payload_that_is_no_message_is_refused() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        peer.put(&inline(Kind::Response, id, &[0xff; 9]));
+        peer.put(&frame(Kind::Response, id, &[0xff; 9]));
     });
     assert_protocol(&ask(&mut talk), "not a message");
 }
@@ -224,7 +218,7 @@ fn a_guest_that_does_not_read_is_given_up_in_time() {
 fn a_request_that_does_not_fit_costs_no_guest() {
     let mut talk = with(false, |peer| {
         let id = peer.asked();
-        peer.put(&inline(Kind::Response, id, &hello()));
+        peer.put(&frame(Kind::Response, id, &hello()));
     });
     let items = vec![Item::Choreography("x".repeat(MAX_INLINE))];
     let refused = talk.ask(&Request::Run { jit: None, limit_ms: 1, items }, AMPLE);
@@ -248,7 +242,7 @@ fn a_frame_in_the_window_is_taken_when_it_rings() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
         let payload = encode(&Response::Refused("r".repeat(3 << 20))).unwrap();
-        peer.ring(&inline(Kind::Response, id, &payload));
+        peer.ring(&frame(Kind::Response, id, &payload));
         peer.asked();
     });
     assert!(matches!(ask(&mut talk), Ok(Response::Refused(text)) if text.len() == 3 << 20));
@@ -264,7 +258,7 @@ fn requests_go_through_the_window_once_the_guest_has_said_that_it_has_it() {
                 Arrival::Bell => (peer.request_in_window(), true),
             };
             tell.send(rang).unwrap();
-            peer.put(&inline(Kind::Response, header.id, &hello()));
+            peer.put(&frame(Kind::Response, header.id, &hello()));
         }
     });
     for agreed in [None, Some(true), Some(false)] {
@@ -278,7 +272,7 @@ fn requests_go_through_the_window_once_the_guest_has_said_that_it_has_it() {
 fn a_window_that_changes_behind_its_header_is_noticed() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
-        let mut bytes = inline(Kind::Response, id, &hello());
+        let mut bytes = frame(Kind::Response, id, &hello());
         *bytes.last_mut().unwrap() ^= 1;
         peer.ring(&bytes);
         peer.asked();
@@ -287,31 +281,23 @@ fn a_window_that_changes_behind_its_header_is_noticed() {
 }
 
 #[test]
-fn a_bell_without_a_frame_is_refused() {
-    let mut talk = with(true, |peer| {
-        peer.asked();
-        peer.ring(&[0xff; HEADER_LEN]);
-        peer.asked();
-    });
-    assert_protocol(&ask(&mut talk), "there is none");
-}
-
-#[test]
-fn an_oversized_frame_in_the_window_is_refused() {
-    let mut talk = with(true, |peer| {
-        let id = peer.asked();
-        let header = Header { length: u32::MAX, ..Header::of(Kind::Response, id, b"") };
-        peer.ring(&header.to_bytes());
-        peer.asked();
-    });
-    assert_protocol(&ask(&mut talk), "at most");
+fn a_bell_without_a_frame_within_bounds_is_refused() {
+    let long = Header { length: u32::MAX, ..Header::of(Kind::Response, 1, b"") };
+    for (header, says) in [([0xff; HEADER_LEN], "there is none"), (long.to_bytes(), "at most")] {
+        let mut talk = with(true, move |peer| {
+            assert_eq!(peer.asked(), 1);
+            peer.ring(&header);
+            peer.asked();
+        });
+        assert_protocol(&ask(&mut talk), says);
+    }
 }
 
 #[test]
 fn an_answer_that_lies_in_the_window_from_the_request_before_is_refused() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
-        peer.ring(&inline(Kind::Response, id, &hello()));
+        peer.ring(&frame(Kind::Response, id, &hello()));
         peer.asked();
         peer.put(&[BELL]);
         peer.asked();
@@ -324,7 +310,7 @@ fn an_answer_that_lies_in_the_window_from_the_request_before_is_refused() {
 fn a_window_that_there_is_not_is_refused() {
     let mut talk = with(true, |peer| {
         let id = peer.asked();
-        peer.ring(&inline(Kind::Response, id, &hello()));
+        peer.ring(&frame(Kind::Response, id, &hello()));
         peer.asked();
     });
     talk.agree_on_window(false);

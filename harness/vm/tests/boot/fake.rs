@@ -1,6 +1,6 @@
 //! Processes that play QEMU. The CPU model that they are asked for is the part they play.
 
-use atlas_wire::frame::{Header, Kind};
+use atlas_wire::frame::{Kind, frame};
 use atlas_wire::{Hello, Response, encode};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -36,11 +36,9 @@ fn for_ever() -> ! {
 /// Ready, and then an answer to the first request.
 fn answer(payload: &[u8]) -> ! {
     let mut frames = line("frames");
-    let ready = Header::of(Kind::Ready, 0, b"").to_bytes();
-    frames.write_all(&ready).expect("somebody reads frames");
+    frames.write_all(&frame(Kind::Ready, 0, b"")).expect("somebody reads frames");
     let _ = frames.read(&mut [0; 4096]).expect("somebody asks");
-    let header = Header::of(Kind::Response, 1, payload).to_bytes();
-    frames.write_all(&[&header, payload].concat()).expect("somebody reads frames");
+    frames.write_all(&frame(Kind::Response, 1, payload)).expect("somebody reads frames");
     for_ever()
 }
 
