@@ -17,7 +17,8 @@ pub struct Case {
     pub abis: &'static [Abi],
     /// What it does.
     pub body: Body,
-    /// Whether it may take a kernel down, and so gets a guest of its own where guests are clones.
+    /// Whether it may take a kernel down, or leaves one changed, and so gets a guest of its own each time that it is
+    /// asked, where guests are clones.
     pub alone: bool,
 }
 

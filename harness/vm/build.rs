@@ -22,6 +22,11 @@ const SOURCES: [&str; 11] = [
     "Cargo.lock",
 ];
 
+/// How the guest is compiled and linked: static, and with segments that lie on huge pages of their own, onto which it
+/// moves itself (see harness/guest/src/text.rs).
+const FLAGS: [&str; 3] =
+    ["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Clink-arg=-Wl,-z,max-page-size=2097152"];
+
 fn main() {
     let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("../..");
     println!("cargo::rerun-if-env-changed=ATLAS_GUEST_BIN");
@@ -63,7 +68,7 @@ fn build(workspace: &Path) -> PathBuf {
         .args(["--target", &target])
         .arg("--target-dir")
         .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static");
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
     if let Some(directory) = static_libseccomp() {
         cargo.env("LIBSECCOMP_LINK_TYPE", "static").env("LIBSECCOMP_LIB_PATH", directory);
     }

@@ -3,9 +3,11 @@
 use crate::case::{Want, is, staged};
 use crate::{Case, Fact, waiting};
 use atlas_edge::stage::end_code;
-use atlas_edge::{Stage, sys};
+use atlas_edge::{Stage, segments, sys};
+use atlas_model::experiment::layout;
 use atlas_model::traits::{Feature, Quirk, Traits};
 use atlas_model::{Action, bpf};
+use std::ffi::CStr;
 use std::sync::atomic::Ordering::SeqCst;
 
 const NEEDS: &[Feature] = &[Feature::ModeFilter, Feature::UprobeEvents];
@@ -21,6 +23,20 @@ enum Probe {
     Entry,
     Return,
 }
+
+impl Probe {
+    fn address(self) -> u64 {
+        match self {
+            Self::Entry => atlas_cases_probed_entry as *const () as u64,
+            Self::Return => atlas_cases_probed_return as *const () as u64,
+        }
+    }
+}
+
+/// How a task ends whose code is not its file's.
+const NOT_MAPPED: i32 = 99;
+/// Our own image.
+const IMAGE: &CStr = c"/proc/self/exe";
 
 pub(crate) const CASES: &[Case] = &[
     staged(
@@ -92,9 +108,9 @@ fn caught(traits: &Traits) -> Vec<Fact> {
 
 core::arch::global_asm!(
     // A five-byte nop at the entry is what newer kernels replace by a call of their own
-    // (arch/x86/kernel/uprobes.c can_optimize).
+    // (arch/x86/kernel/uprobes.c can_optimize). Both are on one page.
     ".globl atlas_cases_probed_entry",
-    ".balign 64",
+    ".balign 128",
     "atlas_cases_probed_entry:",
     ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00",
     "ret",
@@ -126,12 +142,18 @@ fn all(stage: &Stage, filter: fn() -> Vec<atlas_model::Insn>) {
     for (name, probe) in
         [("not probed", None), ("entry probed", Some(Probe::Entry)), ("return probed", Some(Probe::Return))]
     {
-        let go = waiting::shared_number();
+        let (ready, go) = (waiting::shared_number(), waiting::shared_number());
         let pid = stage.start(|_| {
+            let mapped = map_from_file();
+            ready.store(1, SeqCst);
+            if !mapped {
+                sys::exit(NOT_MAPPED)
+            }
             waiting::until(|| go.load(SeqCst) == 1);
             crate::attached::attach(filter());
             hit();
         });
+        waiting::until(|| ready.load(SeqCst) == 1);
         let attached = probe.map(|probe| attach(probe, pid));
         go.store(1, SeqCst);
         let end = sys::end_of(sys::wait_for(pid, libc::__WALL) as i32);
@@ -159,36 +181,40 @@ fn attach(probe: Probe, pid: i32) -> i64 {
     let read = |name: &str| sys::read_file(&format!("{DEVICE}/{name}")).unwrap_or_default();
     let Ok(kind) = read("type").trim().parse::<u32>() else { return -1 };
     let bit: u32 = read("format/retprobe").trim().trim_start_matches("config:").parse().unwrap_or(0);
-    let address = match probe {
-        Probe::Entry => atlas_cases_probed_entry as *const () as u64,
-        Probe::Return => atlas_cases_probed_return as *const () as u64,
-    };
-    let Some(offset) = offset_in_file(address) else { return -1 };
+    let Some(offset) = offset_in_file(probe.address()) else { return -1 };
     // struct perf_event_attr, PERF_ATTR_SIZE_VER1: type, size, config, and at bytes 56 and 64 the
     // path and the offset.
     let mut attributes = [0_u64; 9];
-    let path = c"/proc/self/exe";
     attributes[0] = u64::from(kind) | (size_of_val(&attributes) as u64) << 32;
     attributes[1] = u64::from(probe == Probe::Return) << bit;
-    attributes[7] = path.as_ptr() as u64;
+    attributes[7] = IMAGE.as_ptr() as u64;
     attributes[8] = offset;
     let pointer = attributes.as_ptr() as u64;
     // Of one task, on any processor, in no group.
-    // SAFETY: the structure and the path live until the call returns, and the size is the true one.
+    // SAFETY: the structure lives until the call returns, and the size is the true one.
     unsafe { sys::raw(libc::SYS_perf_event_open, [pointer, pid as u64, u64::MAX, u64::MAX, 0, 0]) }
 }
 
 /// Where in its file an address of ours stands.
 fn offset_in_file(address: u64) -> Option<u64> {
-    let maps = sys::read_file("/proc/self/maps")?;
-    maps.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        let offset = words.nth(1)?;
-        let hex = |digits| u64::from_str_radix(digits, 16).ok();
-        let (start, end, offset) = (hex(start)?, hex(end)?, hex(offset)?);
-        (start..end).contains(&address).then(|| address - start + offset)
-    })
+    let segment = segments().into_iter().find(|segment| segment.place.contains(&address))?;
+    Some(address - segment.place.start + segment.offset)
+}
+
+/// Has what is probed lie in its file again: of a guest's code the kernel does not know otherwise that it is the file's.
+/// Says whether it does.
+fn map_from_file() -> bool {
+    let page = |address: u64| address / layout::PAGE * layout::PAGE;
+    let address = Probe::Entry.address();
+    let (Some(offset), Ok(file)) = (offset_in_file(address), sys::ok(sys::open(IMAGE, libc::O_RDONLY)))
+    else {
+        return false;
+    };
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_FIXED);
+    // The bytes are the same before and after, and both functions are on the page.
+    let mapped = sys::mmap(page(address), layout::PAGE, protection, flags, file as i32, page(offset));
+    sys::close(file as i32);
+    mapped == page(address) as i64 && page(address) == page(Probe::Return.address())
 }
 
 /// The probe of the feature: both kinds can be made.

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod program;
 mod ptrace;
 pub mod resume;
+mod segments;
 pub mod stage;
 pub mod stub;
 pub mod supervise;
@@ -23,4 +24,5 @@ pub mod timed;
 mod tracer;
 mod world;
 
+pub use segments::{Segment, segments};
 pub use stage::Stage;

@@ -49,8 +49,8 @@ pub fn ok(result: i64) -> Result<i64, i64> {
 #[must_use]
 pub fn mmap(address: u64, length: u64, protection: i32, flags: i32, fd: i32, offset: u64) -> i64 {
     let args = [address, length, protection as u64, flags as u64, fd as u64, offset];
-    // SAFETY: callers map either where the kernel chooses or in the ranges of `layout`, which no
-    // Rust object lives in.
+    // SAFETY: callers map where the kernel chooses, in the ranges of `layout`, which no Rust object lives in, or what
+    // lies there already.
     unsafe { raw(libc::SYS_mmap, args) }
 }
 

@@ -10,6 +10,7 @@ mod measure;
 mod program;
 mod serve;
 mod setup;
+mod text;
 mod wake;
 
 use atlas_cases::themes::inherit;

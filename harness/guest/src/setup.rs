@@ -1,5 +1,6 @@
 //! What has to be there before the first request.
 
+use crate::text;
 use atlas_edge::{memory, resume, sys};
 use std::ffi::CString;
 
@@ -8,6 +9,10 @@ use std::ffi::CString;
 pub(crate) fn machine() -> Result<(), String> {
     for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys")] {
         let _ = mount(kind, place, "");
+    }
+    if was_told("atlas.huge=1") {
+        // Where that cannot be all goes on as before.
+        let _ = text::move_to_huge_pages();
     }
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
@@ -18,6 +23,11 @@ pub(crate) fn machine() -> Result<(), String> {
     sys::take_precedence();
     sys::hold_child_signals();
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
+}
+
+/// Whether the host has put this word on the kernel's command line, which has no meaning to the kernel.
+pub(crate) fn was_told(word: &str) -> bool {
+    sys::read_file("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|other| other == word))
 }
 
 /// Mounts a file system that needs no device, with options of its own. Says whether it could.

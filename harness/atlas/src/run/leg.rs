@@ -109,9 +109,11 @@ impl<'a> Leg<'a> {
             plan.done.contains(&key)
         };
         let mut questions = Vec::new();
-        for &jit in plan.jit.settings(switchable(&answers)) {
-            let open = work.iter().zip(0..).filter(|(item, _)| !is_done(item, jit));
-            questions.extend(open.map(|(_, place): (_, usize)| (place, jit)));
+        let settings = plan.jit.settings(switchable(&answers));
+        // The settings of a case follow one another: the second finds its way through kernel and emulator warm.
+        for (place, item) in work.iter().enumerate() {
+            let open = settings.iter().filter(|&&jit| !is_done(item, jit));
+            questions.extend(open.map(|&jit| (place, jit)));
         }
         let count = questions.len();
         // Each kernel is probed once.

@@ -10,6 +10,7 @@ mod images;
 mod lives;
 mod orphans;
 mod program;
+mod settings;
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ("images", images::TESTS),
         ("orphans", orphans::TESTS),
         ("program", program::TESTS),
+        ("settings", settings::TESTS),
     ] {
         for (name, test) in tests {
             trials.push(Trial::test(format!("{theme}::{name}"), move || {

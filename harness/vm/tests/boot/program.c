@@ -188,6 +188,14 @@ int main(int count, char **words)
 			access("/proc/self/exe", F_OK), access("/init", F_OK), open("/tmp/own", O_CREAT | O_RDWR, 0600) >= 0);
 		return unshare(CLONE_NEWUSER) ? 8 : 7;
 	}
+	if (!strcmp(part, "show")) {
+		static char text[1 << 14];
+		int file = open(words[2], O_RDONLY);
+		for (ssize_t length; (length = read(file, text, sizeof text)) > 0;)
+			if (write(1, text, length) != length)
+				return 97;
+		return file < 0 ? 97 : 7;
+	}
 	if (!strcmp(part, "widths"))
 		return widths();
 	if (!strcmp(part, "hungry"))

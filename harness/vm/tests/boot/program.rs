@@ -1,10 +1,10 @@
 //! Programs of a user's, run and traced in guests of the oldest and the newest kernel.
 
-use crate::support::{AMPLE, Test, kernel};
+use crate::support::{AMPLE, Test, kernels};
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::observation::End;
 use atlas_model::{Abi, Action, Filter, bpf};
-use atlas_vm::kernels::Store;
+use atlas_vm::kernels::Kernel;
 use atlas_vm::{BootOptions, Machine};
 use atlas_wire::program::{Kind, LeftOut, MAX_BYTES, MAX_EXAMPLES, MAX_OUTPUT, PART};
 use atlas_wire::{Came, Made, Part, Request, Response, Trace, Traced};
@@ -43,22 +43,19 @@ fn image() -> &'static [u8] {
     })
 }
 
-/// A guest that has the program, of each kernel.
+/// A guest that has the program.
+pub(crate) fn guest(kernel: &Kernel, icount: bool) -> Machine {
+    let options = BootOptions { limit: AMPLE, icount, ..BootOptions::default() };
+    let mut machine = Machine::boot(&kernel.path, &options).unwrap_or_else(|error| panic!("{error}"));
+    put(&mut machine, image());
+    machine
+}
+
+/// Tests guests that have the program, of each kernel.
 fn on_each(test: impl Fn(&mut Machine)) {
-    let mut kernels = Store::open().and_then(|store| store.default_kernels()).unwrap_or_default();
-    kernels.truncate(1);
-    match kernels.first() {
-        Some(oldest) if std::env::var("ATLAS_TEST_KERNEL").is_err() && oldest.name != kernel().name => {
-            kernels.push(kernel());
-        }
-        _ => kernels = vec![kernel()],
-    }
-    for kernel in kernels {
+    for kernel in kernels() {
         println!("on {}", kernel.name);
-        let options = BootOptions { limit: AMPLE, ..BootOptions::default() };
-        let mut machine = Machine::boot(&kernel.path, &options).unwrap_or_else(|error| panic!("{error}"));
-        put(&mut machine, image());
-        test(&mut machine);
+        test(&mut guest(&kernel, false));
     }
 }
 
@@ -74,7 +71,7 @@ fn put(machine: &mut Machine, image: &[u8]) {
     }
 }
 
-fn asked(part: &str, filter: Option<Filter>) -> Trace {
+pub(crate) fn asked(part: &str, filter: Option<Filter>) -> Trace {
     Trace {
         limit_ms: 30_000,
         program: PATH.into(),
@@ -87,7 +84,7 @@ fn asked(part: &str, filter: Option<Filter>) -> Trace {
 }
 
 #[track_caller]
-fn traced(machine: &mut Machine, trace: Trace) -> Traced {
+pub(crate) fn traced(machine: &mut Machine, trace: Trace) -> Traced {
     match machine.request(&Request::Trace(trace), AMPLE) {
         Ok(Response::Traced(traced)) => traced,
         other => panic!("{other:?}"),

@@ -72,3 +72,16 @@ pub(crate) fn signal(pid: u32, signal: nix::sys::signal::Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a process id"));
     nix::sys::signal::kill(pid, signal).expect("the process is there");
 }
+
+/// The oldest and the newest kernel, or the one that is asked for.
+pub(crate) fn kernels() -> Vec<Kernel> {
+    let mut kernels = Store::open().and_then(|store| store.default_kernels()).unwrap_or_default();
+    kernels.truncate(1);
+    match kernels.first() {
+        Some(oldest) if std::env::var("ATLAS_TEST_KERNEL").is_err() && oldest.name != kernel().name => {
+            kernels.push(kernel());
+        }
+        _ => kernels = vec![kernel()],
+    }
+    kernels
+}
