@@ -60,6 +60,13 @@ pub const CASES: &[Case] = &[
     )
     .alone(),
     staged(
+        "fault::orphans",
+        "It leaves processes behind; asked again in the same guest, it finds none of them.",
+        &[],
+        leave,
+        |_: &Traits| vec![crate::case::is("others", 0)],
+    ),
+    staged(
         "fault::own",
         "What a guest has that no other may have: it gives other facts every time, and so deviates.",
         &[],
@@ -116,6 +123,31 @@ fn slow(_: &Stage) {
 fn die(stage: &Stage) {
     stage.fact("before", 1);
     sys::kill(std::process::id() as i32, libc::SIGKILL);
+}
+
+/// Counts the processes beside itself, dead ones that nobody has reaped among them, and leaves three: a child, an
+/// orphan, and one in a session of its own. They spin, as tasks behind a filter do.
+fn leave(stage: &Stage) {
+    let spin = |_: &Stage| loop {
+        std::hint::spin_loop();
+    };
+    // Nobody, or the kernel's thread that makes the others, is the parent of what is none of ours; of PID 1 nobody.
+    let is_ours = |stat: &str| {
+        let rest = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split(' ').nth(1)).is_some_and(|parent| !matches!(parent, "0" | "2"))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let ours = pids.filter_map(|pid| sys::read_file(&format!("/proc/{pid}/stat")));
+    stage.fact("others", ours.filter(|stat| is_ours(stat)).count() as i64 - 1);
+    let _ = stage.start(spin);
+    let _ = stage.child(|stage| {
+        let _ = stage.start(spin);
+    });
+    let _ = stage.start(|stage| {
+        let _ = sys::number(libc::SYS_setsid, [0; 6]);
+        spin(stage);
+    });
 }
 
 fn flood(path: &str) {

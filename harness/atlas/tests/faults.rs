@@ -135,8 +135,14 @@ fn a_guest_that_breaks_is_noticed_and_replaced() {
 fn a_case_that_is_asked_again_is_judged_by_its_worst() {
     let (token, out) = (Token::new("repeat"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();
-    let cases =
-        ["fault::second_answer", "fault::third_wrong", "fault::panic", "fault::alone", "errno::value"];
+    let cases = [
+        "fault::second_answer",
+        "fault::third_wrong",
+        "fault::panic",
+        "fault::alone",
+        "fault::orphans",
+        "errno::value",
+    ];
     let arguments: Vec<&str> = cases.iter().flat_map(|case| ["--case", case]).collect();
     let command = || {
         let mut command = run(&token, out.path());
@@ -152,6 +158,7 @@ fn a_case_that_is_asked_again_is_judged_by_its_worst() {
         ("errno::value", Verdict::Conforms, "", 5, 5, 1, false),
         ("fault::panic", Verdict::Crashed, "crashed at once; 4 more were not asked\n", 1, 1, 1, false),
         ("fault::alone", Verdict::Conforms, "", 5, 5, 1, false),
+        ("fault::orphans", Verdict::Conforms, "", 5, 5, 1, false),
         (
             "fault::third_wrong",
             Verdict::Deviates,
