@@ -219,6 +219,7 @@ fn map_from_file() -> bool {
 
 /// The probe of the feature: both kinds can be made.
 pub(crate) fn observe_made(stage: &Stage) {
-    stage.fact("entry", attach(Probe::Entry, 0).min(0));
-    stage.fact("return", attach(Probe::Return, 0).min(0));
+    for (name, probe) in [("entry", Probe::Entry), ("return", Probe::Return)] {
+        stage.fact(name, if map_from_file() { attach(probe, 0).min(0) } else { -1 });
+    }
 }

@@ -24,7 +24,8 @@ pub fn segments() -> Vec<Segment> {
         let (start, count) = (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM));
         std::slice::from_raw_parts(start as *const libc::Elf64_Phdr, count as usize)
     };
-    // An image that is linked to no fixed address was moved as a whole, its headers with it.
+    // An image that is linked to no fixed address was moved as a whole, its headers with it; one without an entry for
+    // them is taken for one that was not.
     let linked = headers.iter().find(|header| header.p_type == libc::PT_PHDR).map(|header| header.p_vaddr);
     let moved = linked.map_or(0, |linked| (headers.as_ptr() as u64).wrapping_sub(linked));
     let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);

@@ -10,9 +10,8 @@ pub(crate) fn machine() -> Result<(), String> {
     for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys")] {
         let _ = mount(kind, place, "");
     }
-    if was_told("atlas.huge=1") {
-        // Where that cannot be all goes on as before.
-        let _ = text::move_to_huge_pages();
+    if told("atlas.huge=").as_deref() == Some("1") {
+        text::move_to_huge_pages();
     }
     // Every killed task would leave a line on the console otherwise.
     let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
@@ -25,9 +24,11 @@ pub(crate) fn machine() -> Result<(), String> {
     memory::map_all().map_err(|errno| format!("the fixed mappings could not be made: errno {}", -errno))
 }
 
-/// Whether the host has put this word on the kernel's command line, which has no meaning to the kernel.
-pub(crate) fn was_told(word: &str) -> bool {
-    sys::read_file("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|other| other == word))
+/// What the host has put behind this beginning of a word on the kernel's command line, which has no meaning to the kernel.
+/// The last one counts.
+pub(crate) fn told(beginning: &str) -> Option<String> {
+    let line = sys::read_file("/proc/cmdline")?;
+    line.split_whitespace().rev().find_map(|word| word.strip_prefix(beginning)).map(str::to_owned)
 }
 
 /// Mounts a file system that needs no device, with options of its own. Says whether it could.

@@ -18,27 +18,31 @@ const SWITCH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 /// (mm/khugepaged.c set_recommended_min_free_kbytes).
 const FREE: &str = "/proc/sys/vm/min_free_kbytes";
 
-/// Moves what nobody writes to of the guest's image onto huge pages. `None` where the kernel has none, or the image is
-/// linked in another way: all goes on as before.
-pub(crate) fn move_to_huge_pages() -> Option<()> {
+/// Moves what nobody writes to of the guest's image onto huge pages. Where the kernel has none, has too few free, or the
+/// image is linked in another way, what was not moved is as before, and slower.
+pub(crate) fn move_to_huge_pages() {
     let segments = segments();
     let (written, fixed): (Vec<&Segment>, Vec<&Segment>) =
         segments.iter().partition(|segment| segment.writable);
     let places: Vec<Range<u64>> =
         fixed.iter().chain(&written).map(|segment| around(&segment.place)).collect();
     // Each has its huge pages for itself.
-    if !places.windows(2).all(|pair| pair[0].end <= pair[1].start) {
-        return None;
+    if places.windows(2).all(|pair| pair[0].end <= pair[1].start) {
+        let _ = with_huge_pages(|| fixed.iter().try_for_each(|segment| move_segment(segment)));
     }
+}
+
+/// Has the kernel give huge pages to who asks for them meanwhile, and puts back what that changes.
+fn with_huge_pages(ask: impl FnOnce() -> Option<()>) -> Option<()> {
     let (before, free) = (fs::read_to_string(SWITCH).ok()?, fs::read_to_string(FREE).ok()?);
     let chosen = before.split_once('[')?.1.split_once(']')?.0;
     fs::write(SWITCH, "madvise").ok()?;
-    let moved = fixed.iter().try_for_each(|segment| move_segment(segment));
-    fs::write(SWITCH, chosen).ok()?;
+    let given = ask();
+    let _ = fs::write(SWITCH, chosen);
     if fs::read_to_string(FREE).is_ok_and(|now| now != free) {
-        fs::write(FREE, free).ok()?;
+        let _ = fs::write(FREE, free);
     }
-    moved
+    given
 }
 
 /// The huge pages that a place lies in.
@@ -72,6 +76,9 @@ fn move_segment(segment: &Segment) -> Option<()> {
                 (from + offset) as *mut u8,
                 bytes as usize,
             );
+            if !is_huge(from) {
+                return Err(-i64::from(libc::ENOMEM));
+            }
             sys::ok(sys::raw(libc::SYS_mprotect, [from, length, protection as u64, 0, 0, 0]))?;
             let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
             sys::ok(sys::raw(libc::SYS_mremap, [from, length, length, how, to.start, 0]))
@@ -85,4 +92,20 @@ fn move_segment(segment: &Segment) -> Option<()> {
     unmap(room, from);
     unmap(from + length, room + length + HUGE);
     Some(())
+}
+
+/// Whether the mapping that this address lies in has huge pages and no others (proc_pid_smaps(5)). Small ones would be
+/// handed on by fork one by one.
+fn is_huge(address: u64) -> bool {
+    let maps = sys::read_file("/proc/self/smaps").unwrap_or_default();
+    let holds = |line: &str| {
+        let ends = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        ends.and_then(|(start, end)| Some(hex(start)?..hex(end)?))
+            .is_some_and(|range| range.contains(&address))
+    };
+    let mut lines = maps.lines().skip_while(|line| !holds(line)).skip(1);
+    let size = |line: Option<&str>| line.and_then(|line| line.split_whitespace().nth(1)).map(str::to_owned);
+    let resident = size(lines.find(|line| line.starts_with("Rss:")));
+    resident.is_some() && resident == size(lines.find(|line| line.starts_with("AnonHugePages:")))
 }

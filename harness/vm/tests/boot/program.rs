@@ -44,8 +44,9 @@ fn image() -> &'static [u8] {
 }
 
 /// A guest that has the program.
-pub(crate) fn guest(kernel: &Kernel, icount: bool) -> Machine {
-    let options = BootOptions { limit: AMPLE, icount, ..BootOptions::default() };
+pub(crate) fn guest(kernel: &Kernel, change: impl FnOnce(&mut BootOptions)) -> Machine {
+    let mut options = BootOptions { limit: AMPLE, ..BootOptions::default() };
+    change(&mut options);
     let mut machine = Machine::boot(&kernel.path, &options).unwrap_or_else(|error| panic!("{error}"));
     put(&mut machine, image());
     machine
@@ -55,7 +56,7 @@ pub(crate) fn guest(kernel: &Kernel, icount: bool) -> Machine {
 fn on_each(test: impl Fn(&mut Machine)) {
     for kernel in kernels() {
         println!("on {}", kernel.name);
-        test(&mut guest(&kernel, false));
+        test(&mut guest(&kernel, |_| {}));
     }
 }
 
