@@ -2,7 +2,7 @@
 //! of the catalogue; `atlas run --faults` adds them.
 
 use crate::case::staged;
-use crate::{Case, Fact, Want};
+use crate::{Case, Fact, Want, waiting};
 use atlas_edge::{Stage, sys};
 use atlas_model::traits::Traits;
 use std::io::Read as _;
@@ -132,14 +132,10 @@ fn leave(stage: &Stage) {
         std::hint::spin_loop();
     };
     // Nobody, or the kernel's thread that makes the others, is the parent of what is none of ours; of PID 1 nobody.
-    let is_ours = |stat: &str| {
-        let rest = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        rest.and_then(|rest| rest.split(' ').nth(1)).is_some_and(|parent| !matches!(parent, "0" | "2"))
-    };
+    let is_ours = |&pid: &i32| waiting::parent(pid).is_some_and(|parent| !matches!(parent, 0 | 2));
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let ours = pids.filter_map(|pid| sys::read_file(&format!("/proc/{pid}/stat")));
-    stage.fact("others", ours.filter(|stat| is_ours(stat)).count() as i64 - 1);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    stage.fact("others", pids.filter(is_ours).count() as i64 - 1);
     let _ = stage.start(spin);
     let _ = stage.child(|stage| {
         let _ = stage.start(spin);

@@ -30,6 +30,11 @@ pub(crate) fn state(task: i32) -> char {
     stat(task, 0).chars().next().unwrap_or('X')
 }
 
+/// The parent of a process; `None` where there is no such process.
+pub(crate) fn parent(process: i32) -> Option<i32> {
+    stat(process, 1).parse().ok()
+}
+
 /// A field of a task's line in /proc, counted from its state (proc_pid_stat(5)); empty where there is no such task.
 fn stat(task: i32, field: usize) -> String {
     let line = sys::read_file(&format!("/proc/{task}/stat")).unwrap_or_default();

@@ -142,20 +142,21 @@ fn all(stage: &Stage, filter: fn() -> Vec<atlas_model::Insn>) {
     for (name, probe) in
         [("not probed", None), ("entry probed", Some(Probe::Entry)), ("return probed", Some(Probe::Return))]
     {
-        let (ready, go) = (waiting::shared_number(), waiting::shared_number());
+        // 1: its page is mapped, or cannot be; 2: it may go on.
+        let step = waiting::shared_number();
         let pid = stage.start(|_| {
             let mapped = map_from_file();
-            ready.store(1, SeqCst);
+            step.store(1, SeqCst);
             if !mapped {
                 sys::exit(NOT_MAPPED)
             }
-            waiting::until(|| go.load(SeqCst) == 1);
+            waiting::until(|| step.load(SeqCst) == 2);
             crate::attached::attach(filter());
             hit();
         });
-        waiting::until(|| ready.load(SeqCst) == 1);
+        waiting::until(|| step.load(SeqCst) == 1);
         let attached = probe.map(|probe| attach(probe, pid));
-        go.store(1, SeqCst);
+        step.store(2, SeqCst);
         let end = sys::end_of(sys::wait_for(pid, libc::__WALL) as i32);
         stage.fact(name, end_code(end));
         if let Some(fd) = attached {
@@ -219,7 +220,8 @@ fn map_from_file() -> bool {
 
 /// The probe of the feature: both kinds can be made.
 pub(crate) fn observe_made(stage: &Stage) {
+    let mapped = map_from_file();
     for (name, probe) in [("entry", Probe::Entry), ("return", Probe::Return)] {
-        stage.fact(name, if map_from_file() { attach(probe, 0).min(0) } else { -1 });
+        stage.fact(name, if mapped { attach(probe, 0).min(0) } else { -1 });
     }
 }

@@ -94,17 +94,12 @@ fn move_segment(segment: &Segment) -> Option<()> {
     Some(())
 }
 
-/// Whether the mapping that this address lies in has huge pages and no others (proc_pid_smaps(5)). Small ones would be
-/// handed on by fork one by one.
-fn is_huge(address: u64) -> bool {
+/// Whether the mapping that begins here has huge pages and no others (proc_pid_smaps(5)). Small ones would be handed on by
+/// fork one by one.
+fn is_huge(start: u64) -> bool {
     let maps = sys::read_file("/proc/self/smaps").unwrap_or_default();
-    let holds = |line: &str| {
-        let ends = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-        let hex = |digits| u64::from_str_radix(digits, 16).ok();
-        ends.and_then(|(start, end)| Some(hex(start)?..hex(end)?))
-            .is_some_and(|range| range.contains(&address))
-    };
-    let mut lines = maps.lines().skip_while(|line| !holds(line)).skip(1);
+    let head = format!("{start:08x}-");
+    let mut lines = maps.lines().skip_while(|line| !line.starts_with(&head));
     let size = |line: Option<&str>| line.and_then(|line| line.split_whitespace().nth(1)).map(str::to_owned);
     let resident = size(lines.find(|line| line.starts_with("Rss:")));
     resident.is_some() && resident == size(lines.find(|line| line.starts_with("AnonHugePages:")))

@@ -1,6 +1,6 @@
 //! Images that are none.
 
-use crate::support::{AMPLE, Test, image};
+use crate::support::{Test, boot_image, image};
 use atlas_vm::{BootOptions, Error, Machine, Reason};
 use std::fs;
 
@@ -17,7 +17,7 @@ fn boot(content: &[u8]) -> Error {
     let path = directory.path().join("image");
     fs::write(&path, content).expect("the image can be written");
     let cpus = vec!["max".to_owned()];
-    match Machine::boot(&path, &BootOptions { limit: AMPLE, cpus, ..BootOptions::default() }) {
+    match boot_image(&path, |options| options.cpus = cpus) {
         Ok(_) => panic!("it booted"),
         Err(error) => error,
     }

@@ -1,6 +1,6 @@
 //! Programs of a user's, run and traced in guests of the oldest and the newest kernel.
 
-use crate::support::{AMPLE, Test, kernels};
+use crate::support::{AMPLE, Test, boot_image, kernels};
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::observation::End;
 use atlas_model::{Abi, Action, Filter, bpf};
@@ -45,9 +45,7 @@ fn image() -> &'static [u8] {
 
 /// A guest that has the program.
 pub(crate) fn guest(kernel: &Kernel, change: impl FnOnce(&mut BootOptions)) -> Machine {
-    let mut options = BootOptions { limit: AMPLE, ..BootOptions::default() };
-    change(&mut options);
-    let mut machine = Machine::boot(&kernel.path, &options).unwrap_or_else(|error| panic!("{error}"));
+    let mut machine = boot_image(&kernel.path, change).unwrap_or_else(|error| panic!("{error}"));
     put(&mut machine, image());
     machine
 }

@@ -32,9 +32,14 @@ pub(crate) fn image() -> PathBuf {
 
 /// Boots with options that a test cares for.
 pub(crate) fn boot(change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Error> {
+    boot_image(&image(), change)
+}
+
+/// Boots this image, with options that a test cares for.
+pub(crate) fn boot_image(image: &Path, change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Error> {
     let mut options = BootOptions { limit: AMPLE, ..BootOptions::default() };
     change(&mut options);
-    Machine::boot(&image(), &options)
+    Machine::boot(image, &options)
 }
 
 /// A boot that must succeed.
