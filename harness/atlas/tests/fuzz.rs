@@ -23,7 +23,7 @@ const REBOOT: Call =
 const REBOOTS: Property = Property {
     name: "reboots",
     about: "No call takes the guest down.",
-    isolation: Isolation::Process,
+    isolation: Isolation::Apart,
     share: 1000,
     strategy: || calls(prop_oneof![30 => harmless(), 1 => Just(REBOOT)].boxed()),
     statement: |_, _| Vec::new(),
@@ -32,7 +32,7 @@ const REBOOTS: Property = Property {
 const FEW: Property = Property {
     name: "few",
     about: "No experiment has more than 3 calls.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 1000,
     strategy: || calls(harmless()),
     statement: |trial, seen| match seen[0].steps.len() {
@@ -48,7 +48,7 @@ const FEW: Property = Property {
 const HOLDS: Property = Property {
     name: "holds",
     about: "Harmless calls do what the model says.",
-    isolation: Isolation::Process,
+    isolation: Isolation::Apart,
     share: 1000,
     strategy: || calls(harmless()),
     statement: |_, _| Vec::new(),

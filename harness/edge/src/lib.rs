@@ -8,6 +8,7 @@
 //! reports them.
 
 pub mod board;
+mod first;
 pub mod image;
 pub mod memory;
 pub mod program;

@@ -2,17 +2,16 @@
 //! that are gone, ends what outstays its time, and reads the board.
 
 use crate::board::{board, tid_word};
+use crate::first::{First, Undumped};
 use crate::world::{self, Watch};
 use crate::{memory, resume, sys, task, tracer};
-use atlas_model::experiment::{Experiment, FORK_FLAGS, MAX_STEPS, MAX_TASKS, Op, SHARES, TaskId, layout};
+use atlas_model::experiment::{Experiment, MAX_STEPS, MAX_TASKS, Op, SHARES, TaskId};
 use atlas_model::observation::{End, Observation, TaskSeen};
 use core::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// How often a supervisor of several tasks looks at them: a thread ends without a signal to anyone.
 const LOOK: Duration = Duration::from_micros(300);
-/// `CLONE_PARENT`, which PID 1 may not use.
-const CLONE_PARENT: u64 = 0x8000;
 
 /// What is known of one task while the experiment runs.
 #[derive(Clone, Default)]
@@ -35,36 +34,32 @@ struct Known {
 /// A sentence, when the experiment is not one that can be carried out (too many steps or tasks, a
 /// step of a task that nobody makes) or when the first task could not be made.
 pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Result<Observation, String> {
-    follow(experiment, limit, true, || {
-        let tid = sys::fork_with(FORK_FLAGS & !CLONE_PARENT, layout::tid_word(0));
-        if tid == 0 {
-            sys::prepare_descriptors(close);
-            if experiment.watch {
-                world::furnish();
-            }
-            if gated(experiment) {
-                board().wait_at_gate();
-            }
-            task::run(experiment, 0)
-        }
-        tid
-    })
+    let first = First { close: Some(close), watched: experiment.watch, gated: gated(experiment) };
+    if experiment.leaves_memory_alone() {
+        return beside(experiment, limit, &first);
+    }
+    follow(experiment, limit, true, || first.make_apart(experiment))
 }
 
-/// As [`carry_out`], with a first task that shares the supervisor's memory, which is made eight times
-/// as fast as a copy of it. For experiments whose calls touch neither memory nor descriptors: the
-/// descriptors of [`layout`] are not there. The supervisor must not be dumpable meanwhile: before
-/// 5.16 a core dump, even an empty one, ends every process of the same memory (fs/coredump.c zap_threads).
+/// As [`carry_out`], for experiments whose calls touch neither memory nor descriptors: tasks have those of this
+/// process, and none of [`layout`], which costs half as much.
 ///
 /// # Errors
 /// As for [`carry_out`], and for an experiment that is watched or traced, or executes an image.
-pub fn carry_out_shared(experiment: &Experiment, limit: Duration) -> Result<Observation, String> {
+pub fn carry_out_bare(experiment: &Experiment, limit: Duration) -> Result<Observation, String> {
     if gated(experiment) || experiment.steps.iter().any(|step| step.op == Op::Exec) {
         return Err(
-            "an experiment that is watched or traced, or executes an image, needs memory of its own".into()
+            "an experiment that is watched or traced, or executes an image, needs descriptors of its own"
+                .into(),
         );
     }
-    follow(experiment, limit, false, task::start_shared)
+    beside(experiment, limit, &First { close: None, watched: false, gated: false })
+}
+
+/// Carries out an experiment whose tasks have the memory of this process.
+fn beside(experiment: &Experiment, limit: Duration, first: &First<'_>) -> Result<Observation, String> {
+    let _undumped = Undumped::begin();
+    follow(experiment, limit, first.close.is_some(), || first.make_beside())
 }
 
 /// Makes the first task, sees it and the others through, and reads the board.

@@ -4,7 +4,7 @@
 //! neither allocates nor calls into libc, and reports through the [`crate::board`].
 
 use crate::board::board;
-use crate::{image, stub, sys};
+use crate::{first, image, stub, sys};
 use atlas_model::Abi;
 use atlas_model::experiment::{
     CLONE_VM, Call, Disposition, Experiment, FORK_FLAGS, Install, Op, Program, THREAD_FLAGS, TaskId, Via,
@@ -22,14 +22,12 @@ pub(crate) fn set_current(experiment: &Experiment) {
     CURRENT.store(core::ptr::from_ref(experiment).cast_mut(), SeqCst);
 }
 
-/// Makes task 0 of the current experiment as a process that shares this one's memory. Gives its
-/// thread id, or the errno negated.
-pub(crate) fn start_shared() -> i64 {
-    let stack = prepare_thread(0);
-    let clone = plain(libc::SYS_clone, [(libc::CLONE_VM | libc::SIGCHLD) as u64, stack, 0, 0, 0, 0]);
-    // SAFETY: the new process runs on task 0's own stack and begins in `thread_main`, which takes the
-    // steps of the current experiment without allocating, and never returns.
-    unsafe { stub::call(&clone) }
+/// Makes task 0 of the current experiment on its own stack, by clone(2) with these flags, of which `CLONE_VM` is one.
+/// Gives its thread id, or the errno negated.
+pub(crate) fn start(flags: u64) -> i64 {
+    // SAFETY: the new process begins in `thread_main`, which takes the steps of the current experiment without
+    // allocating, and never returns.
+    unsafe { stub::call(&on_own_stack(flags, 0)) }
 }
 
 global_asm!(
@@ -65,6 +63,9 @@ extern "C" fn thread_main(task: u64) -> ! {
     // SAFETY: set before the first task was made; the experiment lives in the supervisor's memory
     // until all tasks are gone, and this task has that memory or a copy of it.
     let experiment = unsafe { &*CURRENT.load(SeqCst) };
+    if task == 0 {
+        first::prepare();
+    }
     run(experiment, task as TaskId)
 }
 

@@ -6,7 +6,9 @@ use crate::{memory, sys};
 use atlas_model::experiment::{TaskId, layout};
 use atlas_model::world::{Change, File, Kind, MAX_NAME, World, changes};
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -141,7 +143,7 @@ pub(crate) fn put_away() {
     }
 }
 
-/// Gives the first task what watched experiments refer to, and nothing else.
+/// Gives the first task what watched experiments refer to, and nothing else. Allocates nothing.
 pub(crate) fn furnish() {
     let close = |number: u64| sys::number(libc::SYS_close, [number, 0, 0, 0, 0, 0]);
     // Linux before 5.9 has no close_range(2).
@@ -158,8 +160,9 @@ pub(crate) fn furnish() {
         (layout::FD_PWRITE, layout::PWRITE),
     ];
     for (number, name) in files {
-        let path = format!("{}/{name}\0", layout::WORLD);
-        let Ok(path) = std::ffi::CStr::from_bytes_with_nul(path.as_bytes()) else { continue };
+        let mut path = [0; 64];
+        let written = write!(&mut path[..], "{}/{name}\0", layout::WORLD);
+        let (Ok(()), Ok(path)) = (written, CStr::from_bytes_until_nul(&path)) else { continue };
         if let Ok(file) = sys::ok(sys::open(path, libc::O_RDWR)) {
             let _ = move_to(file as u64, number);
             let _ = close(file as u64);

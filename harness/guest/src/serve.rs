@@ -112,12 +112,7 @@ fn carry_out(item: &Item, limit: Duration, stage: &Stage, close: &[i32]) -> Outc
     let observed = |result: Result<_, String>| result.map_or_else(Outcome::Impossible, Outcome::Observed);
     match item {
         Item::Experiment(experiment) => observed(supervise::carry_out(experiment, limit, close)),
-        Item::Shared(experiment) => {
-            sys::set_dumpable(false);
-            let result = supervise::carry_out_shared(experiment, limit);
-            sys::set_dumpable(true);
-            observed(result)
-        }
+        Item::Bare(experiment) => observed(supervise::carry_out_bare(experiment, limit)),
         Item::Choreography(name) => {
             let Some(observe) = atlas_cases::observe(name) else {
                 return Outcome::Impossible(format!("this guest knows no choreography `{name}`"));

@@ -1,9 +1,9 @@
 //! The guest's code on huge pages.
 //!
-//! Every experiment is a fork or several. Pages of a file are not handed on by fork: each process faults those in that
-//! it runs through, sixteen at a time since 3.15, and gives them back at its end (mm/filemap.c filemap_map_pages), a
-//! thirtieth of a run's time under emulation. An anonymous huge page is handed on as one entry (mm/huge_memory.c
-//! copy_huge_pmd).
+//! Every choreography is a fork or several, and so are some experiments. Pages of a file are not handed on by fork: each
+//! process faults those in that it runs through, sixteen at a time since 3.15, and gives them back at its end
+//! (mm/filemap.c filemap_map_pages), a thirtieth of a run's time under emulation. An anonymous huge page is handed on
+//! as one entry (mm/huge_memory.c copy_huge_pmd).
 
 use atlas_edge::{Segment, segments, sys};
 use std::fs;

@@ -9,6 +9,7 @@
 //! fixed numbers. A watched experiment tells besides what its calls changed ([`crate::world`]).
 
 pub mod effects;
+mod memory;
 mod text;
 
 use crate::abi::SeccompData;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 pub(crate) const CHAIN: Property = Property {
     name: "chain",
     about: "The filters of a task count up to the limit, each with its penalty, and not one instruction beyond.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 8,
     strategy,
     statement: |_, _| Vec::new(),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 pub(crate) const CHECKER: Property = Property {
     name: "checker",
     about: "A kernel accepts a program if and only if the model does, with the same errno.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 300,
     strategy,
     statement: |_, _| Vec::new(),

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 pub(crate) const COMPILERS: Property = Property {
     name: "compilers",
     about: "A policy's filter does to a call what the policy says of it, whichever compiler made it.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 60,
     strategy,
     statement,

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 pub(crate) const DATA: Property = Property {
     name: "data",
     about: "Every bit of SECCOMP_RET_DATA reaches user space as the program computed it, compiled or interpreted.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 200,
     strategy,
     statement: |_, _| Vec::new(),

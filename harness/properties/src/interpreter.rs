@@ -13,7 +13,7 @@ pub(crate) const INTERPRETER: Property = Property {
     name: "interpreter",
     about: "For every stack of filters and call, what the kernel does is what the model says: value, errno, \
             SIGSYS and its siginfo, death.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 300,
     strategy: stacks,
     statement: |_, _| Vec::new(),

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 pub(crate) const STACKING: Property = Property {
     name: "stacking",
     about: "Of several filters the most restrictive counts, and adding one never allows more.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 100,
     strategy,
     statement,

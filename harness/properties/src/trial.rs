@@ -32,10 +32,11 @@ impl std::fmt::Debug for Property {
 /// What keeps experiments apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// A process that shares the guest's memory: the calls touch neither memory nor descriptors.
-    Shared,
-    /// A process of its own, with the descriptors of [`atlas_model::experiment::layout`].
-    Process,
+    /// A process with the guest's memory and descriptors: the calls touch neither.
+    Bare,
+    /// A process with the descriptors of [`atlas_model::experiment::layout`], and memory of its own where the calls
+    /// touch that.
+    Apart,
 }
 
 /// Experiments that belong together.

@@ -12,7 +12,7 @@ pub(crate) const WAYS: Property = Property {
     name: "ways",
     about: "For every filter and each way that a call can take through it, the kernel takes the same way: a \
             call that is made for it comes out as the model says.",
-    isolation: Isolation::Shared,
+    isolation: Isolation::Bare,
     share: 80,
     strategy: filters,
     statement: |_, _| Vec::new(),

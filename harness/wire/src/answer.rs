@@ -105,7 +105,7 @@ fn claimed_calls(payload: &[u8]) -> Option<u64> {
 
 fn can_have(item: &Item, outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Observed(_) => matches!(item, Item::Experiment(_) | Item::Shared(_)),
+        Outcome::Observed(_) => matches!(item, Item::Experiment(_) | Item::Bare(_)),
         Outcome::Facts(_) | Outcome::Died { .. } => matches!(item, Item::Choreography(_)),
         Outcome::TimedOut { .. } | Outcome::Impossible(_) => true,
     }

@@ -56,9 +56,9 @@ pub struct Wake {
 pub enum Item {
     /// Carry out an experiment.
     Experiment(Experiment),
-    /// Carry out an experiment whose calls touch neither memory nor descriptors: its first task shares
-    /// the guest's memory, which saves most of the time.
-    Shared(Experiment),
+    /// Carry out an experiment whose calls touch neither memory nor descriptors: its first task has
+    /// the guest's own, which saves most of the time.
+    Bare(Experiment),
     /// Call a choreography of the catalogue by name.
     Choreography(String),
 }

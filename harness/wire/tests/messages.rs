@@ -70,7 +70,7 @@ fn part_kind() -> impl Strategy<Value = program::Kind> {
 fn request() -> impl Strategy<Value = Request> {
     let item = prop_oneof![
         experiment().prop_map(Item::Experiment),
-        experiment().prop_map(Item::Shared),
+        experiment().prop_map(Item::Bare),
         text().prop_map(Item::Choreography),
     ];
     prop_oneof![

@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 /// How long a request may take beyond the time of one slow experiment.
 const MARGIN: Duration = Duration::from_secs(20);
 /// The most experiments of one request, by isolation: a request shall take about a second at most.
-const MOST_SHARED: usize = 200;
+const MOST_BARE: usize = 200;
 const MOST_APART: usize = 25;
 /// The most instructions of one request: a guest reads about a million a second.
 const MOST_INSNS: usize = 60_000;
@@ -69,8 +69,8 @@ impl Hand<'_> {
         jit: Jit,
     ) -> Result<Result<Vec<Came>, Lost>, Nobody> {
         let wrap = match property.isolation {
-            Isolation::Shared => Item::Shared,
-            Isolation::Process => Item::Experiment,
+            Isolation::Bare => Item::Bare,
+            Isolation::Apart => Item::Experiment,
         };
         let items = trials.iter().flat_map(|trial| trial.experiments.iter().cloned().map(wrap)).collect();
         let request = Request::Run { jit: jit.switch(), limit_ms: LIMIT.as_millis() as u32, items };
@@ -100,8 +100,8 @@ impl Hand<'_> {
 /// The most experiments of one request.
 pub(super) fn most(isolation: Isolation) -> usize {
     match isolation {
-        Isolation::Shared => MOST_SHARED,
-        Isolation::Process => MOST_APART,
+        Isolation::Bare => MOST_BARE,
+        Isolation::Apart => MOST_APART,
     }
 }
 
