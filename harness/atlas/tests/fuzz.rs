@@ -23,7 +23,7 @@ const REBOOT: Call =
 const REBOOTS: Property = Property {
     name: "reboots",
     about: "No call takes the guest down.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 1000,
     strategy: || calls(prop_oneof![30 => harmless(), 1 => Just(REBOOT)].boxed()),
     statement: |_, _| Vec::new(),
@@ -48,7 +48,7 @@ const FEW: Property = Property {
 const HOLDS: Property = Property {
     name: "holds",
     about: "Harmless calls do what the model says.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 1000,
     strategy: || calls(harmless()),
     statement: |_, _| Vec::new(),

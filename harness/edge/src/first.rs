@@ -11,8 +11,9 @@ use atlas_model::experiment::{CLONE_VM, FORK_FLAGS, layout};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
-/// Of [`FORK_FLAGS`] those that PID 1 may use: not `CLONE_PARENT`.
-const FLAGS: u64 = FORK_FLAGS & !0x8000;
+/// `CLONE_PARENT`, which PID 1 may not use.
+const CLONE_PARENT: u64 = 0x8000;
+const FLAGS: u64 = FORK_FLAGS & !CLONE_PARENT;
 
 /// What the first task does before its first step.
 pub(crate) struct First<'a> {
@@ -24,12 +25,12 @@ pub(crate) struct First<'a> {
     pub(crate) gated: bool,
 }
 
-/// The one that is being made with its supervisor's memory: it starts with nothing but its number.
+/// What the first task finds here that has its supervisor's memory: it starts with nothing but its number.
 static FIRST: AtomicPtr<First<'static>> = AtomicPtr::new(ptr::null_mut());
 
 impl First<'_> {
     /// Makes the first task with a copy of this process's memory. Gives its thread id, or the errno negated.
-    pub(crate) fn make_apart(&self, experiment: &Experiment) -> i64 {
+    pub(crate) fn make_with_copy(&self, experiment: &Experiment) -> i64 {
         let tid = sys::fork_with(FLAGS, layout::tid_word(0));
         if tid == 0 {
             self.prepare();
@@ -40,7 +41,7 @@ impl First<'_> {
 
     /// Makes the first task of the current experiment with this process's memory. Gives its thread id, or the errno
     /// negated.
-    pub(crate) fn make_beside(&self) -> i64 {
+    pub(crate) fn make_sharing(&self) -> i64 {
         FIRST.store(ptr::from_ref(self).cast::<First<'static>>().cast_mut(), SeqCst);
         task::start(FLAGS | CLONE_VM)
     }
@@ -61,7 +62,8 @@ impl First<'_> {
 
 /// What a first task does that was made with its supervisor's memory.
 pub(crate) fn prepare() {
-    // SAFETY: set before the task was made, and kept by the supervisor until all tasks are gone.
+    // SAFETY: set before the task was made, and kept by the supervisor until all tasks are gone: from their making to
+    // their end it neither returns nor unwinds (supervise.rs `follow`).
     unsafe { &*FIRST.load(SeqCst) }.prepare();
 }
 

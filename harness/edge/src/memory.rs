@@ -70,6 +70,13 @@ pub(crate) fn map_window() {
     let _ = map_fixed(layout::WINDOW, layout::WINDOW_MAPPED * layout::PAGE, false);
 }
 
+/// Unmaps the watched window, as far as it is there.
+pub(crate) fn unmap_window() {
+    let length = layout::WINDOW_PAGES * layout::PAGE;
+    // SAFETY: no object of Rust's lives in this range of `layout`.
+    let _ = unsafe { sys::raw(libc::SYS_munmap, [layout::WINDOW, length, 0, 0, 0, 0]) };
+}
+
 /// Whether the scratch area may hold anything but zeros.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
 

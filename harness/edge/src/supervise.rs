@@ -36,13 +36,15 @@ struct Known {
 pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Result<Observation, String> {
     let first = First { close: Some(close), watched: experiment.watch, gated: gated(experiment) };
     if experiment.leaves_memory_alone() {
-        return beside(experiment, limit, &first);
+        return sharing(experiment, limit, true, &first);
     }
-    follow(experiment, limit, true, || first.make_apart(experiment))
+    follow(experiment, limit, true, || first.make_with_copy(experiment))
 }
 
-/// As [`carry_out`], for experiments whose calls touch neither memory nor descriptors: tasks have those of this
-/// process, and none of [`layout`], which costs half as much.
+/// As [`carry_out`], in half the time, for experiments whose calls touch neither memory nor descriptors. The first task
+/// has this process's memory, and a copy of its descriptors without those of
+/// [`layout`](atlas_model::experiment::layout). That it is such an experiment is for the caller to see to: calls that a
+/// filter lets nobody make may be any.
 ///
 /// # Errors
 /// As for [`carry_out`], and for an experiment that is watched or traced, or executes an image.
@@ -53,16 +55,22 @@ pub fn carry_out_bare(experiment: &Experiment, limit: Duration) -> Result<Observ
                 .into(),
         );
     }
-    beside(experiment, limit, &First { close: None, watched: false, gated: false })
+    sharing(experiment, limit, false, &First { close: None, watched: false, gated: false })
 }
 
-/// Carries out an experiment whose tasks have the memory of this process.
-fn beside(experiment: &Experiment, limit: Duration, first: &First<'_>) -> Result<Observation, String> {
+/// Carries out an experiment whose first task has the memory of this process.
+fn sharing(
+    experiment: &Experiment,
+    limit: Duration,
+    touches: bool,
+    first: &First<'_>,
+) -> Result<Observation, String> {
     let _undumped = Undumped::begin();
-    follow(experiment, limit, first.close.is_some(), || first.make_beside())
+    follow(experiment, limit, touches, || first.make_sharing())
 }
 
-/// Makes the first task, sees it and the others through, and reads the board.
+/// Makes the first task, sees it and the others through, and reads the board. Whether calls `touch` the scratch area is
+/// for [`memory::fill_scratch`].
 fn follow(
     experiment: &Experiment,
     limit: Duration,
@@ -235,7 +243,8 @@ fn left_for_image(known: &[Known], task: usize) -> bool {
 
 /// A thread whose word was cleared is gone; whether alone or with its process shows when another
 /// thread of the process beats on (on one processor a dying process's threads never do) or when
-/// the process is reaped.
+/// the process is reaped. The kernel clears the word of whoever is not the last one of its memory (kernel/fork.c
+/// mm_release), so that of a process too where it has its supervisor's.
 fn note_thread_ends(known: &mut [Known]) {
     for task in 0..known.len() {
         if known[task].tid == 0 || known[task].end.is_some() {

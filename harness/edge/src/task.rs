@@ -150,7 +150,8 @@ fn take(op: &Op, me: TaskId) -> i64 {
         }
     };
     // SAFETY: pointers of the steps above lie in the board; those of a plain call are the
-    // experiment's, which may at worst hurt this task, and its supervisor is prepared for that.
+    // experiment's, which may at worst hurt this task, and its supervisor is prepared for that. Where
+    // it has its supervisor's memory, its calls leave that alone (`Experiment::leaves_memory_alone`).
     unsafe { stub::call(&call) }
 }
 

@@ -29,6 +29,17 @@ static STANDING: AtomicBool = AtomicBool::new(false);
 /// Everybody may make files in the watched directory.
 const ROOT_MODE: u32 = 0o777;
 
+/// Room for the path of what an open descriptor of a watched experiment is of.
+const PATH: usize = 64;
+const _: () = {
+    let names = [layout::FCHMOD, layout::FTRUNCATE, layout::PWRITE];
+    let mut at = 0;
+    while at < names.len() {
+        assert!(layout::WORLD.len() + names[at].len() + 2 <= PATH);
+        at += 1;
+    }
+};
+
 /// What is in the watched directory, by name.
 type Files = BTreeMap<String, File>;
 
@@ -86,6 +97,8 @@ impl Drop for Watch {
         if sys::hostname() != self.hostname {
             sys::set_hostname(&self.hostname);
         }
+        // A first task that had this process's memory has left it there.
+        memory::unmap_window();
         STANDING.store(self.standing, SeqCst);
         if !self.standing {
             clear(Path::new(layout::WORLD));
@@ -160,7 +173,7 @@ pub(crate) fn furnish() {
         (layout::FD_PWRITE, layout::PWRITE),
     ];
     for (number, name) in files {
-        let mut path = [0; 64];
+        let mut path = [0; PATH];
         let written = write!(&mut path[..], "{}/{name}\0", layout::WORLD);
         let (Ok(()), Ok(path)) = (written, CStr::from_bytes_until_nul(&path)) else { continue };
         if let Ok(file) = sys::ok(sys::open(path, libc::O_RDWR)) {

@@ -12,7 +12,7 @@ pub(crate) const ATTACH: Property = Property {
     name: "attach",
     about: "Whether a filter is attached, and what every question about seccomp is answered with, follows from \
             privilege, no_new_privs, mode, flags and pointers as the model says.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 120,
     strategy,
     statement: |_, _| Vec::new(),

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 pub const REPLAY: Property = Property {
     name: "regressions",
     about: "What was found once does not come back.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 0,
     strategy: || Just(Trial::from(Vec::new())).boxed(),
     statement: |_, _| Vec::new(),

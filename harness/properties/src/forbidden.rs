@@ -13,7 +13,7 @@ use proptest::prelude::*;
 pub(crate) const FORBIDDEN: Property = Property {
     name: "forbidden",
     about: "A call that the policy forbids leaves the world as it was; one that it allows has its effect and no other.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 50,
     strategy,
     statement,

@@ -14,7 +14,7 @@ pub(crate) const INHERIT: Property = Property {
     name: "inherit",
     about: "Across fork, clone with and without shared memory, threads and execve a task has its maker's \
             filters; TSYNC gives them to every thread.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 120,
     strategy,
     statement: |_, _| Vec::new(),

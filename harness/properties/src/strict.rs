@@ -11,7 +11,7 @@ use proptest::prelude::*;
 pub(crate) const STRICT: Property = Property {
     name: "strict",
     about: "Strict mode lets read, write and exit run and kills for everything else but returns from handlers, by every ABI.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 44,
     strategy,
     statement: |_, _| Vec::new(),

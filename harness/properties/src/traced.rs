@@ -12,7 +12,7 @@ pub(crate) const TRACED: Property = Property {
     name: "traced",
     about: "A tracer is told every call that TRACE wins for, with the data that the filter gave, and of no other; \
             then the call runs.",
-    isolation: Isolation::Apart,
+    isolation: Isolation::Furnished,
     share: 20,
     strategy,
     statement: |_, _| Vec::new(),

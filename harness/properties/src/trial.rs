@@ -32,11 +32,11 @@ impl std::fmt::Debug for Property {
 /// What keeps experiments apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// A process with the guest's memory and descriptors: the calls touch neither.
+    /// A process with the guest's memory, and a copy of its descriptors: the calls touch neither.
     Bare,
-    /// A process with the descriptors of [`atlas_model::experiment::layout`], and memory of its own where the calls
-    /// touch that.
-    Apart,
+    /// A process with the descriptors of [`atlas_model::experiment::layout`], and with memory of its own where its calls
+    /// do not leave that alone.
+    Furnished,
 }
 
 /// Experiments that belong together.

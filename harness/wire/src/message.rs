@@ -57,7 +57,7 @@ pub enum Item {
     /// Carry out an experiment.
     Experiment(Experiment),
     /// Carry out an experiment whose calls touch neither memory nor descriptors: its first task has
-    /// the guest's own, which saves most of the time.
+    /// the guest's memory and a copy of its descriptors, which saves half of the time.
     Bare(Experiment),
     /// Call a choreography of the catalogue by name.
     Choreography(String),

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(20);
 /// The most experiments of one request, by isolation: a request shall take about a second at most.
 const MOST_BARE: usize = 200;
-const MOST_APART: usize = 25;
+const MOST_FURNISHED: usize = 25;
 /// The most instructions of one request: a guest reads about a million a second.
 const MOST_INSNS: usize = 60_000;
 
@@ -70,7 +70,7 @@ impl Hand<'_> {
     ) -> Result<Result<Vec<Came>, Lost>, Nobody> {
         let wrap = match property.isolation {
             Isolation::Bare => Item::Bare,
-            Isolation::Apart => Item::Experiment,
+            Isolation::Furnished => Item::Experiment,
         };
         let items = trials.iter().flat_map(|trial| trial.experiments.iter().cloned().map(wrap)).collect();
         let request = Request::Run { jit: jit.switch(), limit_ms: LIMIT.as_millis() as u32, items };
@@ -101,7 +101,7 @@ impl Hand<'_> {
 pub(super) fn most(isolation: Isolation) -> usize {
     match isolation {
         Isolation::Bare => MOST_BARE,
-        Isolation::Apart => MOST_APART,
+        Isolation::Furnished => MOST_FURNISHED,
     }
 }
 

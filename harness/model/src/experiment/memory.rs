@@ -3,9 +3,9 @@
 use super::{CLONE_VM, Call, Experiment, Op, layout};
 use crate::abi::{Abi, syscalls};
 
-/// Calls that neither map nor unmap, and read and write nothing but what their arguments point to. prctl(2) is one by some of
-/// its options.
-const ALONE: [&str; 58] = [
+/// Calls that neither map nor unmap, and write to nothing but what their arguments point to. Each takes its addresses
+/// where the native one does by every ABI: the widths of its arguments tell which they are.
+const ALONE: [&str; 56] = [
     "chdir",
     "chmod",
     "close",
@@ -39,7 +39,6 @@ const ALONE: [&str; 58] = [
     "personality",
     "pipe",
     "pipe2",
-    "prlimit64",
     "pwrite64",
     "read",
     "rename",
@@ -52,7 +51,6 @@ const ALONE: [&str; 58] = [
     "sethostname",
     "setpriority",
     "setresuid",
-    "setrlimit",
     "socket",
     "stat",
     "symlink",
@@ -65,14 +63,18 @@ const ALONE: [&str; 58] = [
     "unlink",
     "unlinkat",
 ];
-/// They read vectors whose places are in memory, and write nothing.
+/// They write to no memory at all.
 const READING: [&str; 2] = ["write", "writev"];
 /// `PR_GET_SECCOMP`, `PR_SET_SECCOMP`, `PR_SET_NO_NEW_PRIVS` and `PR_GET_NO_NEW_PRIVS`.
 const PRCTL: [u64; 4] = [21, 22, 38, 39];
+/// `RLIMIT_CORE`.
+const CORE: u64 = 4;
+/// From here on no ABI has calls, x32's numbers without their bit: all that a kernel does is to answer ENOSYS.
+const UNUSED: u32 = 1000;
 
 impl Experiment {
-    /// Whether its tasks leave memory alone, but for what is at [`layout`]'s addresses, so that they can have that of
-    /// the process that makes them, which is not dumped meanwhile. For calls that nobody has looked at the answer is no.
+    /// Whether its tasks leave memory alone, but for what is at [`layout`]'s addresses. Then they can have the memory of
+    /// the process that makes them, if nobody dumps it meanwhile. For calls that nobody has looked at the answer is no.
     ///
     /// ```
     /// use atlas_model::experiment::{Call, Experiment, Op, Step};
@@ -90,7 +92,8 @@ impl Experiment {
         self.steps.iter().all(|step| match &step.op {
             Op::Call(call) => leaves_memory_alone(call),
             Op::Exec => false,
-            // What a core dump does to them (before 5.16, fs/coredump.c zap_threads) shows where there is one.
+            // Before 5.16 a core dump ends all processes of one memory (fs/coredump.c zap_threads). That is to be
+            // seen, and is not where nothing is dumped.
             Op::Clone { shares, .. } => shares & CLONE_VM == 0,
             _ => true,
         })
@@ -98,12 +101,16 @@ impl Experiment {
 }
 
 fn leaves_memory_alone(call: &Call) -> bool {
-    let Some(name) = syscalls::name(call.abi, call.nr as u32) else { return false };
+    let Some(name) = syscalls::name(call.abi, call.nr as u32) else {
+        return call.nr as u32 & !Abi::X32_BIT >= UNUSED;
+    };
     let known = match name {
         "prctl" => PRCTL.contains(&call.args[0]),
+        // What is dumped then shows in how the task ends.
+        "setrlimit" => call.args[0] != CORE,
+        "prlimit64" => call.args[1] != CORE,
         _ => ALONE.contains(&name),
     };
-    // Calls of one name take the same by every ABI: numbers, or what is as wide as an address.
     let widths = syscalls::number(Abi::X86_64, name).and_then(|nr| syscalls::widths(Abi::X86_64, nr));
     let mut taken = call.args.iter().zip(widths.unwrap_or(&[64; 6]));
     READING.contains(&name) || known && taken.all(|(&value, &width)| width < 64 || is_elsewhere(value))
@@ -111,7 +118,8 @@ fn leaves_memory_alone(call: &Call) -> bool {
 
 /// Whether a value, taken for an address by whichever ABI, is none at which the guest has anything but
 /// [`layout`]: it is within the first 64 KiB, which nobody maps (vm.mmap_min_addr), from [`layout::UNMAPPED`] up in the
-/// lowest 4 GiB, or no address of four levels' user space (Documentation/arch/x86/x86_64/mm.rst).
+/// lowest 4 GiB, or no address of four levels' user space (Documentation/arch/x86/x86_64/mm.rst). What begins there does
+/// not reach beyond: nothing is mapped where these ranges end.
 fn is_elsewhere(value: u64) -> bool {
     let elsewhere = |address: u64| {
         address < 0x1_0000 || (layout::UNMAPPED..1 << 32).contains(&address) || address >= 1 << 47
@@ -122,7 +130,7 @@ fn is_elsewhere(value: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::{Step, effects};
+    use crate::experiment::{CLONE_FILES, Step, effects};
 
     fn asks(abi: Abi, name: &str, args: [u64; 6]) -> bool {
         let nr = syscalls::number(abi, name).unwrap().into();
@@ -145,33 +153,83 @@ mod tests {
     }
 
     #[test]
+    fn the_list_is_of_calls_in_their_order() {
+        assert!(ALONE.is_sorted_by(|a, b| a < b), "{ALONE:?}");
+        for name in ALONE.iter().chain(&READING) {
+            assert!(syscalls::number(Abi::X86_64, name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn what_may_lie_in_the_guests_own_memory_is_not_written_to() {
         for (address, alone) in [
-            (layout::SCRATCH, true),
             (0, true),
             (0xffff, true),
-            (u64::MAX, true),
+            (0x1_0000, false),
             (0x40_0000, false),
-            (0x4fff_ffff, false),
+            (layout::UNMAPPED - 1, false),
+            (layout::UNMAPPED, true),
+            (layout::SCRATCH, true),
+            (0xffff_ffff, true),
+            (1 << 32 | layout::SCRATCH, false),
             (0x7fff_f7dd_0000, false),
+            ((1 << 47) - 1, false),
+            (1 << 47, true),
+            (u64::MAX, true),
         ] {
             assert_eq!(asks(Abi::X86_64, "read", [100, address, 16, 0, 0, 0]), alone, "{address:#x}");
         }
         // By int 0x80 the lower half is the address.
         assert!(!asks(Abi::I386, "read", [100, 0xffff_ffff_0040_0000, 16, 0, 0, 0]));
+        // A descriptor is no address.
+        assert!(asks(Abi::X86_64, "read", [0x40_0000, layout::SCRATCH, 16, 0, 0, 0]));
         // What is written somewhere is read from it.
         assert!(asks(Abi::X86_64, "write", [101, 0x40_0000, 16, 0, 0, 0]));
     }
 
     #[test]
-    fn unknown_calls_and_images_have_memory_of_their_own() {
+    fn other_calls_have_memory_of_their_own() {
+        for name in
+            ["brk", "mremap", "arch_prctl", "ioctl", "clone", "execve", "rt_sigaction", "set_tid_address"]
+        {
+            assert!(!asks(Abi::X86_64, name, [0; 6]), "{name}");
+        }
+        for name in ["socketcall", "ipc", "mmap2"] {
+            assert!(!asks(Abi::I386, name, [0; 6]), "{name}");
+        }
+        // PR_SET_DUMPABLE is the memory's, and so would be an option that has these bits above others.
+        for (option, alone) in
+            [(4, false), (21, true), (22, true), (38, true), (39, true), (1 << 32 | 38, false)]
+        {
+            assert_eq!(asks(Abi::X86_64, "prctl", [option, 1, 0, 0, 0, 0]), alone, "{option:#x}");
+        }
+        for (limit, alone) in [(CORE, false), (7, true)] {
+            assert_eq!(asks(Abi::X86_64, "setrlimit", [limit, layout::SCRATCH, 0, 0, 0, 0]), alone);
+            assert_eq!(asks(Abi::X86_64, "prlimit64", [0, limit, layout::SCRATCH, 0, 0, 0]), alone);
+        }
+    }
+
+    #[test]
+    fn numbers_that_nobody_has_do_nothing() {
+        let calls = |abi, nr| {
+            let step = Step { task: 0, op: Op::Call(Call { abi, nr, args: [0x40_0000; 6] }) };
+            Experiment { steps: vec![step], ..Experiment::default() }.leaves_memory_alone()
+        };
+        for abi in [Abi::X86_64, Abi::I386] {
+            assert!(calls(abi, 1000) && calls(abi, 0xffff_ffff) && calls(abi, 1 << 32 | 9999));
+            // They may come to be calls, and others are x32's.
+            assert!(!calls(abi, 600) && !calls(abi, 999));
+            assert!(!calls(abi, u64::from(Abi::X32_BIT) | 9), "mmap");
+        }
+        assert!(!calls(Abi::X86_64, 545), "x32's execveat");
+    }
+
+    #[test]
+    fn images_and_shared_memory_are_apart() {
         let step = |op| Experiment { steps: vec![Step { task: 0, op }], ..Experiment::default() };
         assert!(!step(Op::Exec).leaves_memory_alone());
-        assert!(step(Op::Thread { child: 1 }).leaves_memory_alone());
         assert!(!step(Op::Clone { child: 1, shares: CLONE_VM }).leaves_memory_alone());
-        assert!(!step(Op::Call(Call { abi: Abi::X86_64, nr: 100_000, args: [0; 6] })).leaves_memory_alone());
-        // PR_SET_DUMPABLE is the memory's.
-        assert!(!asks(Abi::X86_64, "prctl", [4, 1, 0, 0, 0, 0]));
-        assert!(asks(Abi::X86_64, "prctl", [38, 1, 0, 0, 0, 0]));
+        assert!(step(Op::Clone { child: 1, shares: CLONE_FILES }).leaves_memory_alone());
+        assert!(step(Op::Thread { child: 1 }).leaves_memory_alone());
     }
 }

@@ -12,6 +12,7 @@ mod orphans;
 mod program;
 mod settings;
 mod support;
+mod tasks;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ("orphans", orphans::TESTS),
         ("program", program::TESTS),
         ("settings", settings::TESTS),
+        ("tasks", tasks::TESTS),
     ] {
         for (name, test) in tests {
             trials.push(Trial::test(format!("{theme}::{name}"), move || {
