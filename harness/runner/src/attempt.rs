@@ -3,114 +3,19 @@
 
 use crate::answer::{Coming, Stop};
 use crate::config::Config;
-use crate::frame::Fields;
+use crate::forked::{self, End, Worker, hear_end, zygote};
 use crate::steps::{Clock, stamp};
 use crate::worker::head;
-use crate::zygote::{HEARD, hear, said, say};
 use crate::{Ending, Error, Limit, Outcome, Request, Steps, Usage};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
-use nix::time::ClockId;
-use nix::unistd::{Pid, pipe2, read, write};
-use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use nix::unistd::{Pid, read, write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long after its kill a worker may take to be gone.
 const GONE: Duration = Duration::from_secs(20);
-
-/// A worker: its pid and the master's ends of its pipes.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pid: i32,
-    code: OwnedFd,
-    answers: OwnedFd,
-    asked: Instant,
-    /// The same by the counter, where steps are timed.
-    stamp: u64,
-    clock: Option<ClockId>,
-}
-
-/// What the zygote says of a worker's end.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    status: i32,
-    cpu: Duration,
-    resident: u64,
-    /// When it was forked and reaped, where steps are timed.
-    stamps: Option<[u64; 2]>,
-}
-
-fn zygote(what: &'static str) -> impl Fn(Errno) -> Error {
-    move |errno| Error::Zygote { what, errno }
-}
-
-impl Worker {
-    /// Has the zygote fork a worker.
-    pub(crate) fn start(control: &OwnedFd, session: bool, timed: bool) -> Result<Self, Error> {
-        let (asked, stamp) = (Instant::now(), if timed { stamp() } else { 0 });
-        let (its_code, code) = pipe2(OFlag::O_CLOEXEC).map_err(zygote("making a pipe"))?;
-        let (answers, its_answers) = pipe2(OFlag::O_CLOEXEC).map_err(zygote("making a pipe"))?;
-        for end in [&code, &answers] {
-            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(zygote("making a pipe"))?;
-        }
-        let fds = [its_code.as_raw_fd(), its_answers.as_raw_fd()];
-        let message = [say::RUN, u8::from(session)];
-        sendmsg::<()>(
-            control.as_raw_fd(),
-            &[IoSlice::new(&message)],
-            &[ControlMessage::ScmRights(&fds)],
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )
-        .map_err(zygote("asking for a worker"))?;
-        let mut answer = [0; HEARD];
-        match hear(control, &mut answer).map_err(zygote("hearing from it"))? {
-            [said::FORKED, a, b, c, d] => match i32::from_le_bytes([*a, *b, *c, *d]) {
-                pid if pid > 0 => {
-                    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).ok();
-                    Ok(Self { pid, code, answers, asked, stamp, clock })
-                }
-                errno => Err(Error::Setup { step: "forking a worker", errno: Errno::from_raw(-errno) }),
-            },
-            _ => Err(zygote("asking for a worker")(Errno::EPROTO)),
-        }
-    }
-
-    /// Closes its pipes, which ends it, and waits for the zygote to have seen that.
-    pub(crate) fn dismiss(self, control: &OwnedFd) -> Result<(), Error> {
-        drop((self.code, self.answers));
-        kill(control)?;
-        hear_end(control).map(drop)
-    }
-
-    /// The processor time it has used, by the kernel's clock (clock_getcpuclockid(3)).
-    fn cpu(&self) -> Option<Duration> {
-        Some(self.clock?.now().ok()?.into())
-    }
-}
-
-/// Has the zygote kill its worker.
-fn kill(control: &OwnedFd) -> Result<(), Error> {
-    let sent = send(control.as_raw_fd(), &[say::KILL], MsgFlags::MSG_NOSIGNAL);
-    sent.map(drop).map_err(zygote("ending a worker"))
-}
-
-/// The zygote's word on its worker's end.
-fn hear_end(control: &OwnedFd) -> Result<End, Error> {
-    let mut message = [0; HEARD];
-    let message = hear(control, &mut message).map_err(zygote("hearing from it"))?;
-    let mut fields = Fields(message);
-    let mut end = || {
-        (fields.u8()? == said::ENDED).then_some(())?;
-        let (status, cpu) = (fields.u32()? as i32, Duration::from_nanos(fields.u64()?));
-        Some(End { status, cpu, resident: fields.u64()?, stamps: fields.u64s() })
-    };
-    end().ok_or_else(|| zygote("hearing of the worker's end")(Errno::EPROTO))
-}
 
 /// One evaluation.
 pub(crate) struct Attempt<'a> {
@@ -121,8 +26,8 @@ pub(crate) struct Attempt<'a> {
     session: bool,
     began: Instant,
     cpu_before: Duration,
-    /// What the worker has used since, when it was last looked at.
-    cpu: Duration,
+    /// How long after its beginning it may have used up its processor time: it has one thread.
+    cpu_due: Duration,
     stop: Option<Stop>,
     killed: Option<Instant>,
     end: Option<End>,
@@ -144,7 +49,7 @@ impl<'a> Attempt<'a> {
             session,
             began: Instant::now(),
             cpu_before: Duration::ZERO,
-            cpu: Duration::ZERO,
+            cpu_due: config.limits.cpu,
             stop: None,
             killed: None,
             end: None,
@@ -177,18 +82,20 @@ impl<'a> Attempt<'a> {
                 self.look_for_filter()?;
                 cleared = true;
             }
-            let sending = cleared && !unsent.is_empty() && self.end.is_none();
-            let (told, readable, writable) = self.wait(open, sending)?;
-            if told {
-                self.end = Some(hear_end(self.control)?);
-            }
-            if writable {
+            let mut sending = cleared && !unsent.is_empty() && self.end.is_none();
+            if sending {
                 match write_quietly(&self.worker.code, unsent) {
                     Ok(wrote) => unsent = &unsent[wrote..],
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
                     // The worker is gone, or has closed its end: its own end will say why.
                     Err(_) => unsent = &[],
                 }
+                sending = !unsent.is_empty();
+            }
+            let (told, readable) = self.wait(open, sending)?;
+            self.worker.meet(self.control)?;
+            if told {
+                self.end = Some(hear_end(self.control)?);
             }
             if readable {
                 open = self.read(&mut coming)?;
@@ -216,17 +123,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Waits for something to do, no longer than the next clock allows.
-    fn wait(&self, open: bool, sending: bool) -> Result<(bool, bool, bool), Error> {
+    /// Waits for something to do, no longer than the next clock allows. Says whether the zygote has news of the worker's
+    /// end, and the worker an answer. That the worker is forked is no reason to wake.
+    fn wait(&self, open: bool, sending: bool) -> Result<(bool, bool), Error> {
         let limits = &self.config.limits;
-        let wall = limits.wall.saturating_sub(self.began.elapsed());
+        let elapsed = self.began.elapsed();
+        let wall = limits.wall.saturating_sub(elapsed);
         let left = match self.killed {
             Some(_) => Duration::from_millis(100),
-            None => wall.min(limits.cpu.saturating_sub(self.cpu)) + Duration::from_micros(200),
+            None => wall.min(self.cpu_due.saturating_sub(elapsed)) + Duration::from_micros(200),
         };
         let millis = left.as_nanos().div_ceil(1_000_000).clamp(1, 60_000);
         let mut fds = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-        if self.end.is_some() {
+        if self.end.is_some() || self.worker.pid.is_none() {
             fds[0] = PollFd::new(self.control.as_fd(), PollFlags::empty());
         }
         if open {
@@ -241,12 +150,21 @@ impl<'a> Attempt<'a> {
         }
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
         let told = ready.next().unwrap_or(false) && self.end.is_none();
-        let readable = open && ready.next().unwrap_or(false);
-        Ok((told, readable, sending && ready.next().unwrap_or(false)))
+        Ok((told, open && ready.next().unwrap_or(false)))
     }
 
     fn cpu(&self) -> Duration {
         self.worker.cpu().unwrap_or_default().saturating_sub(self.cpu_before)
+    }
+
+    /// Whether the processor time is used up, asked when it may be.
+    fn is_out_of_cpu(&mut self, elapsed: Duration) -> bool {
+        if elapsed < self.cpu_due {
+            return false;
+        }
+        let left = self.config.limits.cpu.saturating_sub(self.cpu());
+        self.cpu_due = elapsed + left;
+        left.is_zero()
     }
 
     /// Holds the clocks against their limits.
@@ -254,12 +172,13 @@ impl<'a> Attempt<'a> {
         if self.end.is_some() {
             return Ok(());
         }
-        self.cpu = self.cpu();
-        match self.killed {
+        let elapsed = self.began.elapsed();
+        let killed = self.killed;
+        match killed {
             Some(killed) if killed.elapsed() > GONE => Err(zygote("ending a worker")(Errno::ETIMEDOUT)),
             Some(_) => Ok(()),
-            None if self.cpu >= self.config.limits.cpu => self.kill(Stop::Limit(Limit::Cpu)),
-            None if self.began.elapsed() >= self.config.limits.wall => self.kill(Stop::Limit(Limit::Wall)),
+            None if self.is_out_of_cpu(elapsed) => self.kill(Stop::Limit(Limit::Cpu)),
+            None if elapsed >= self.config.limits.wall => self.kill(Stop::Limit(Limit::Wall)),
             None => Ok(()),
         }
     }
@@ -270,7 +189,7 @@ impl<'a> Attempt<'a> {
         }
         if self.killed.is_none() && self.end.is_none() {
             self.killed = Some(Instant::now());
-            kill(self.control)?;
+            forked::kill(self.control)?;
         }
         Ok(())
     }
@@ -278,7 +197,8 @@ impl<'a> Attempt<'a> {
     /// Whether `/proc` says that the worker is filtered (proc_pid_status(5), `Seccomp`).
     fn look_for_filter(&mut self) -> Result<(), Error> {
         let wanted = if self.config.policy == crate::Policy::Mode1 { "1" } else { "2" };
-        let path = format!("/proc/{}/status", self.worker.pid);
+        let pid = self.worker.pid.map_or(0, Pid::as_raw);
+        let path = format!("/proc/{pid}/status");
         let why = match std::fs::read_to_string(&path) {
             Ok(status) => match status.lines().find_map(|line| line.strip_prefix("Seccomp:")) {
                 Some(mode) if mode.trim() == wanted => return Ok(()),
@@ -297,7 +217,7 @@ impl<'a> Attempt<'a> {
     /// Ends the worker, if it has not ended yet: the zygote must be free for the next one.
     fn end_now(&mut self) -> Result<(), Error> {
         if self.end.is_none() {
-            kill(self.control)?;
+            forked::kill(self.control)?;
             self.end = Some(hear_end(self.control)?);
         }
         Ok(())
@@ -348,9 +268,13 @@ fn write_quietly(pipe: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zygote::said;
+    use nix::fcntl::OFlag;
     use nix::sys::signal::{SigHandler, signal};
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
     use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::pipe2;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_worker_that_is_gone_costs_an_error_and_no_signal() {
@@ -385,7 +309,7 @@ mod tests {
         std::thread::spawn(move || {
             let config = Config { policy: crate::Policy::Mode1, ..Config::default() };
             let asked = Instant::now();
-            let mut worker = Worker { pid: i32::MAX, code, answers, asked, stamp: 0, clock: None };
+            let mut worker = Worker { pid: Some(Pid::from_raw(i32::MAX)), code, answers, asked, stamp: 0 };
             let attempt = Attempt::new(&ours, &mut worker, &config, None, false);
             let came = attempt.carry_out(Coming::default(), &Request::new("1"));
             done.send(came.map(|(outcome, goes_on)| (outcome.ending, goes_on)).ok())

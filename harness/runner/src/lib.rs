@@ -31,6 +31,7 @@ mod answer;
 mod attempt;
 mod config;
 mod error;
+mod forked;
 mod frame;
 mod limits;
 mod out;

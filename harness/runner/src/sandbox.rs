@@ -1,8 +1,9 @@
 //! The master's side: sandboxes, sessions, evaluations.
 
 use crate::answer::Coming;
-use crate::attempt::{Attempt, Worker};
+use crate::attempt::Attempt;
 use crate::config::Config;
+use crate::forked::Worker;
 use crate::steps::Clock;
 use crate::zygote::{self, hear, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
