@@ -63,7 +63,7 @@ impl First<'_> {
 /// What a first task does that was made with its supervisor's memory.
 pub(crate) fn prepare() {
     // SAFETY: set before the task was made, and kept by the supervisor until all tasks are gone: from their making to
-    // their end it neither returns nor unwinds (supervise.rs `follow`).
+    // their end it neither returns (supervise.rs `follow`) nor unwinds (the guest's profile).
     unsafe { &*FIRST.load(SeqCst) }.prepare();
 }
 

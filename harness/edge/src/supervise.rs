@@ -43,8 +43,8 @@ pub fn carry_out(experiment: &Experiment, limit: Duration, close: &[i32]) -> Res
 
 /// As [`carry_out`], in half the time, for experiments whose calls touch neither memory nor descriptors. The first task
 /// has this process's memory, and a copy of its descriptors without those of
-/// [`layout`](atlas_model::experiment::layout). That it is such an experiment is for the caller to see to: calls that a
-/// filter lets nobody make may be any.
+/// [`layout`](atlas_model::experiment::layout). That it is such an experiment is for the caller to see to; a call that a
+/// filter forbids may be any call.
 ///
 /// # Errors
 /// As for [`carry_out`], and for an experiment that is watched or traced, or executes an image.
@@ -243,8 +243,8 @@ fn left_for_image(known: &[Known], task: usize) -> bool {
 
 /// A thread whose word was cleared is gone; whether alone or with its process shows when another
 /// thread of the process beats on (on one processor a dying process's threads never do) or when
-/// the process is reaped. The kernel clears the word of whoever is not the last one of its memory (kernel/fork.c
-/// mm_release), so that of a process too where it has its supervisor's.
+/// the process is reaped. The kernel clears the word of each that is not the last one of its memory (kernel/fork.c
+/// mm_release), so also the word of a process that has its supervisor's memory.
 fn note_thread_ends(known: &mut [Known]) {
     for task in 0..known.len() {
         if known[task].tid == 0 || known[task].end.is_some() {

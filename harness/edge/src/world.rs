@@ -29,13 +29,18 @@ static STANDING: AtomicBool = AtomicBool::new(false);
 /// Everybody may make files in the watched directory.
 const ROOT_MODE: u32 = 0o777;
 
-/// Room for the path of what an open descriptor of a watched experiment is of.
+/// Descriptors that watched experiments have open, and the files in the watched directory that they are of.
+const OPEN: [(u64, &str); 3] = [
+    (layout::FD_FCHMOD, layout::FCHMOD),
+    (layout::FD_FTRUNCATE, layout::FTRUNCATE),
+    (layout::FD_PWRITE, layout::PWRITE),
+];
+/// Room for the path of one.
 const PATH: usize = 64;
 const _: () = {
-    let names = [layout::FCHMOD, layout::FTRUNCATE, layout::PWRITE];
     let mut at = 0;
-    while at < names.len() {
-        assert!(layout::WORLD.len() + names[at].len() + 2 <= PATH);
+    while at < OPEN.len() {
+        assert!(layout::WORLD.len() + OPEN[at].1.len() + 2 <= PATH);
         at += 1;
     }
 };
@@ -167,12 +172,7 @@ pub(crate) fn furnish() {
     }
     let move_to = |from: u64, to: u64| sys::number(libc::SYS_dup2, [from, to, 0, 0, 0, 0]);
     let _ = move_to(layout::FD_READ, layout::FD_CLOSE);
-    let files = [
-        (layout::FD_FCHMOD, layout::FCHMOD),
-        (layout::FD_FTRUNCATE, layout::FTRUNCATE),
-        (layout::FD_PWRITE, layout::PWRITE),
-    ];
-    for (number, name) in files {
+    for (number, name) in OPEN {
         let mut path = [0; PATH];
         let written = write!(&mut path[..], "{}/{name}\0", layout::WORLD);
         let (Ok(()), Ok(path)) = (written, CStr::from_bytes_until_nul(&path)) else { continue };

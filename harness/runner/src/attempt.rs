@@ -10,7 +10,7 @@ use crate::{Ending, Error, Limit, Outcome, Request, Steps, Usage};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::unistd::{Pid, read, write};
+use nix::unistd::{read, write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,9 @@ pub(crate) struct Attempt<'a> {
     config: &'a Config,
     clock: Option<&'a Clock>,
     session: bool,
-    began: Instant,
     cpu_before: Duration,
-    /// How long after its beginning it may have used up its processor time: it has one thread.
+    /// How long after it was asked the worker may have used up its processor time: it has one thread, and was not there
+    /// or waited before.
     cpu_due: Duration,
     stop: Option<Stop>,
     killed: Option<Instant>,
@@ -47,7 +47,6 @@ impl<'a> Attempt<'a> {
             config,
             clock,
             session,
-            began: Instant::now(),
             cpu_before: Duration::ZERO,
             cpu_due: config.limits.cpu,
             stop: None,
@@ -63,7 +62,7 @@ impl<'a> Attempt<'a> {
         request: &Request<'_>,
     ) -> Result<(Outcome, bool), Error> {
         if coming.ready {
-            self.worker.asked = self.began;
+            self.worker.asked = Instant::now();
             self.cpu_before = self.worker.cpu().unwrap_or_default();
         }
         let head = head(request.code.len(), request.input.len(), request.seed);
@@ -93,7 +92,10 @@ impl<'a> Attempt<'a> {
                 sending = !unsent.is_empty();
             }
             let (told, readable) = self.wait(open, sending)?;
-            self.worker.meet(self.control)?;
+            if self.worker.meet(self.control)? {
+                // It may have ended already: that is to be known before it is looked at.
+                continue;
+            }
             if told {
                 self.end = Some(hear_end(self.control)?);
             }
@@ -127,7 +129,7 @@ impl<'a> Attempt<'a> {
     /// end, and the worker an answer. That the worker is forked is no reason to wake.
     fn wait(&self, open: bool, sending: bool) -> Result<(bool, bool), Error> {
         let limits = &self.config.limits;
-        let elapsed = self.began.elapsed();
+        let elapsed = self.worker.asked.elapsed();
         let wall = limits.wall.saturating_sub(elapsed);
         let left = match self.killed {
             Some(_) => Duration::from_millis(100),
@@ -172,7 +174,7 @@ impl<'a> Attempt<'a> {
         if self.end.is_some() {
             return Ok(());
         }
-        let elapsed = self.began.elapsed();
+        let elapsed = self.worker.asked.elapsed();
         let killed = self.killed;
         match killed {
             Some(killed) if killed.elapsed() > GONE => Err(zygote("ending a worker")(Errno::ETIMEDOUT)),
@@ -197,7 +199,7 @@ impl<'a> Attempt<'a> {
     /// Whether `/proc` says that the worker is filtered (proc_pid_status(5), `Seccomp`).
     fn look_for_filter(&mut self) -> Result<(), Error> {
         let wanted = if self.config.policy == crate::Policy::Mode1 { "1" } else { "2" };
-        let pid = self.worker.pid.map_or(0, Pid::as_raw);
+        let pid = self.worker.pid.ok_or_else(|| zygote("looking at a worker")(Errno::EPROTO))?;
         let path = format!("/proc/{pid}/status");
         let why = match std::fs::read_to_string(&path) {
             Ok(status) => match status.lines().find_map(|line| line.strip_prefix("Seccomp:")) {
@@ -294,29 +296,76 @@ mod tests {
         }
     }
 
-    /// A zygote that has said its word already, of a worker that was ready and was killed.
-    #[test]
-    fn a_worker_that_dies_between_its_word_and_the_look_is_not_waited_for() {
+    /// What a worker writes that is ready.
+    const READY: &[u8] = b"R\0\0\0\0";
+
+    fn forked(pid: i32) -> Vec<u8> {
+        [&[said::FORKED][..], &pid.to_le_bytes()].concat()
+    }
+
+    fn killed() -> Vec<u8> {
+        [&[said::ENDED, 9, 0, 0, 0][..], &[0; 16]].concat()
+    }
+
+    /// What comes of an evaluation where the zygote has said these words already, and perhaps is gone, and the worker has
+    /// written that it is ready, and perhaps is there yet. The request is longer than a pipe.
+    fn comes_of(words: &[Vec<u8>], stays: bool, worker: bool) -> Result<Ending, Error> {
         let (ours, its) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-        let (answers, its_answers) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let (_its_code, code) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        write(&its_answers, b"R\0\0\0\0").unwrap();
-        let ended = [[said::ENDED, 9, 0, 0, 0].as_slice(), &[0; 16]].concat();
-        send(its.as_raw_fd(), &ended, MsgFlags::empty()).unwrap();
-        drop(its_answers);
+        let pipes = [(); 2].map(|()| pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap());
+        let [(its_code, code), (answers, its_answers)] = pipes;
+        write(&its_answers, READY).unwrap();
+        for word in words {
+            send(its.as_raw_fd(), word, MsgFlags::empty()).unwrap();
+        }
+        let zygote = stays.then_some(its);
+        let there = worker.then_some((its_code, its_answers));
         let (done, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let config = Config { policy: crate::Policy::Mode1, ..Config::default() };
-            let asked = Instant::now();
-            let mut worker = Worker { pid: Some(Pid::from_raw(i32::MAX)), code, answers, asked, stamp: 0 };
-            let attempt = Attempt::new(&ours, &mut worker, &config, None, false);
-            let came = attempt.carry_out(Coming::default(), &Request::new("1"));
-            done.send(came.map(|(outcome, goes_on)| (outcome.ending, goes_on)).ok())
+            let mut worker = Worker { pid: None, code, answers, asked: Instant::now(), stamp: 0 };
+            let code = vec![b' '; 200 << 10];
+            let request = Request::new(&code);
+            let came = Attempt::new(&ours, &mut worker, &config, None, false)
+                .carry_out(Coming::default(), &request)
+                .map(|(outcome, _)| outcome.ending);
+            done.send(came)
         });
         let came = heard.recv_timeout(Duration::from_secs(20)).expect("it waits for what does not come");
+        drop((zygote, there));
+        came
+    }
+
+    #[test]
+    fn a_worker_that_dies_between_its_word_and_the_look_is_not_waited_for() {
+        let came = comes_of(&[forked(i32::MAX), killed()], true, false);
         // In strict mode that is what the kernel does to a forbidden call.
-        assert_eq!(came, Some((Ending::Forbidden { call: None }, false)));
-        drop(its);
+        assert!(matches!(came, Ok(Ending::Forbidden { call: None })), "{came:?}");
+    }
+
+    #[test]
+    fn a_fork_that_fails_has_its_errno() {
+        let came = comes_of(&[forked(-libc::EAGAIN)], true, false);
+        let wanted = matches!(came, Err(Error::Setup { step: "forking a worker", errno: Errno::EAGAIN }));
+        assert!(wanted, "{came:?}");
+    }
+
+    #[test]
+    fn a_zygote_that_is_gone_is_an_error_at_any_time() {
+        for words in [&[][..], &[forked(i32::MAX)]] {
+            let came = comes_of(words, false, words.is_empty());
+            assert!(
+                matches!(came, Err(Error::Zygote { errno: Errno::ECONNRESET, .. })),
+                "{words:?}: {came:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_zygote_that_says_something_else_is_not_believed() {
+        for words in [&[killed()][..], &[b"?".to_vec()], &[forked(i32::MAX), forked(1)]] {
+            let came = comes_of(words, true, false);
+            assert!(matches!(came, Err(Error::Zygote { errno: Errno::EPROTO, .. })), "{words:?}: {came:?}");
+        }
     }
 }

@@ -61,17 +61,18 @@ impl Worker {
         Ok(Self { pid: None, code, answers, asked, stamp })
     }
 
-    /// Hears from the zygote that it is forked. The zygote says so before anything else of it.
-    pub(crate) fn meet(&mut self, control: &OwnedFd) -> Result<(), Error> {
+    /// Hears from the zygote that it is forked, and waits for that: the zygote says so before anything else of it.
+    /// `false` where that was known.
+    pub(crate) fn meet(&mut self, control: &OwnedFd) -> Result<bool, Error> {
         if self.pid.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let mut answer = [0; HEARD];
         match hear(control, &mut answer).map_err(zygote("hearing from it"))? {
             [said::FORKED, a, b, c, d] => match i32::from_le_bytes([*a, *b, *c, *d]) {
                 pid if pid > 0 => {
                     self.pid = Some(Pid::from_raw(pid));
-                    Ok(())
+                    Ok(true)
                 }
                 errno => Err(Error::Setup { step: "forking a worker", errno: Errno::from_raw(-errno) }),
             },
@@ -80,8 +81,7 @@ impl Worker {
     }
 
     /// Closes its pipes, which ends it, and waits for the zygote to have seen that.
-    pub(crate) fn dismiss(mut self, control: &OwnedFd) -> Result<(), Error> {
-        self.meet(control)?;
+    pub(crate) fn dismiss(self, control: &OwnedFd) -> Result<(), Error> {
         drop((self.code, self.answers));
         kill(control)?;
         hear_end(control).map(drop)

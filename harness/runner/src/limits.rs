@@ -14,8 +14,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Wall-clock time, from the code's sending to the answer's end; the master kills. 1 ms to 1 h,
-    /// 1 s by default.
+    /// Wall-clock time, from the asking for a worker, or of one that a session has, to the answer's end; the
+    /// master kills. 1 ms to 1 h, 1 s by default.
     pub wall: Duration,
     /// Processor time of the worker; the master watches its clock (`clock_getcpuclockid`), and
     /// `RLIMIT_CPU` stands behind it. 1 ms to 1 h, 1 s by default.

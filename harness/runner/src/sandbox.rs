@@ -183,7 +183,8 @@ impl Sandbox {
         };
         let done = Attempt::new(control, worker, &self.config, self.clock.as_ref(), session)
             .carry_out(coming, request);
-        if matches!(done, Err(Error::Zygote { .. })) {
+        // One that could not fork may never be able to.
+        if matches!(done, Err(Error::Zygote { .. })) || worker.pid.is_none() {
             self.zygote = None;
         }
         done

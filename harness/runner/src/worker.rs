@@ -8,6 +8,7 @@ use crate::vm::{Task, Vm, instructions};
 use crate::{out, signals, sys};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Pid, getppid};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// A step of the set-up, as the frame names it.
@@ -69,6 +70,7 @@ pub(crate) fn head(code: usize, input: usize, seed: u64) -> [u8; HEAD] {
 /// What a worker is made from; the zygote holds it ready.
 pub(crate) struct Parts<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) zygote: Pid,
     pub(crate) vm: &'a mut Vm,
     pub(crate) filter: Option<&'a [libc::sock_filter]>,
     /// Room for the code and the input.
@@ -77,10 +79,10 @@ pub(crate) struct Parts<'a> {
 
 /// Becomes a worker, and ends as one.
 pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session: bool) -> ! {
-    let Parts { config, vm, filter, room } = parts;
+    let Parts { config, zygote, vm, filter, room } = parts;
     let mut stamps = Stamps::new(config.time_steps);
     stamps.take();
-    if let Err((step, errno)) = confine(config, filter, code, answers, session, &mut stamps) {
+    if let Err((step, errno)) = confine(config, zygote, filter, code, answers, session, &mut stamps) {
         let mut payload = [step as u8, 0, 0, 0, 0];
         payload[1..].copy_from_slice(&(errno as i32).to_le_bytes());
         out::frame(Kind::Unready, &payload);
@@ -128,6 +130,7 @@ pub(crate) fn live(parts: Parts<'_>, code: &OwnedFd, answers: &OwnedFd, session:
 /// From a process like its parent to one that can do nothing but read, write and end.
 fn confine(
     config: &Config,
+    zygote: Pid,
     filter: Option<&[libc::sock_filter]>,
     code: &OwnedFd,
     answers: &OwnedFd,
@@ -147,6 +150,10 @@ fn confine(
     sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(at(Step::Privileges))?;
     // After the user has changed, which takes it back (kernel/cred.c commit_creds).
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Step::Parent))?;
+    // It may have ended before: nobody would watch, and the request is in the pipe.
+    if getppid() != zygote {
+        return Err((Step::Parent, Errno::ESRCH));
+    }
     limit(config, session).map_err(at(Step::Limits))?;
     stamps.take();
     match filter {

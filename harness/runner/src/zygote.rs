@@ -78,6 +78,7 @@ pub(crate) fn live(control: OwnedFd, config: &Config) -> ! {
 }
 
 struct Warm {
+    pid: Pid,
     vm: Vm,
     filter: Option<Vec<libc::sock_filter>>,
     room: &'static mut [u8],
@@ -108,7 +109,7 @@ fn warm(config: &Config) -> Result<Warm, String> {
         .thread_set_mask()
         .and_then(|()| SignalFd::with_flags(&ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
         .map_err(|errno| format!("signalfd: {errno}"))?;
-    Ok(Warm { vm, filter, room, signals })
+    Ok(Warm { pid: Pid::this(), vm, filter, room, signals })
 }
 
 /// Has the kernel extend the stack's mapping by touching the one page at its far end: pages in between
@@ -182,8 +183,13 @@ fn run(
     // SAFETY: this process has one thread.
     let child = match unsafe { fork() } {
         Ok(ForkResult::Child) => {
-            let parts =
-                Parts { config, vm: &mut warm.vm, filter: warm.filter.as_deref(), room: &mut *warm.room };
+            let parts = Parts {
+                config,
+                zygote: warm.pid,
+                vm: &mut warm.vm,
+                filter: warm.filter.as_deref(),
+                room: &mut *warm.room,
+            };
             worker::live(parts, &code, &answers, session)
         }
         Ok(ForkResult::Parent { child }) => child,

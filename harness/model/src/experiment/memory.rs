@@ -3,8 +3,8 @@
 use super::{CLONE_VM, Call, Experiment, Op, layout};
 use crate::abi::{Abi, syscalls};
 
-/// Calls that neither map nor unmap, and write to nothing but what their arguments point to. Each takes its addresses
-/// where the native one does by every ABI: the widths of its arguments tell which they are.
+/// Calls that neither map nor unmap, and write to nothing but what their arguments point to. By every ABI their addresses
+/// are the same arguments as those of the native call, whose widths tell which these are.
 const ALONE: [&str; 56] = [
     "chdir",
     "chmod",
@@ -68,7 +68,7 @@ const READING: [&str; 2] = ["write", "writev"];
 /// `PR_GET_SECCOMP`, `PR_SET_SECCOMP`, `PR_SET_NO_NEW_PRIVS` and `PR_GET_NO_NEW_PRIVS`.
 const PRCTL: [u64; 4] = [21, 22, 38, 39];
 /// `RLIMIT_CORE`.
-const CORE: u64 = 4;
+const CORE: u32 = 4;
 /// From here on no ABI has calls, x32's numbers without their bit: all that a kernel does is to answer ENOSYS.
 const UNUSED: u32 = 1000;
 
@@ -92,8 +92,8 @@ impl Experiment {
         self.steps.iter().all(|step| match &step.op {
             Op::Call(call) => leaves_memory_alone(call),
             Op::Exec => false,
-            // Before 5.16 a core dump ends all processes of one memory (fs/coredump.c zap_threads). That is to be
-            // seen, and is not where nothing is dumped.
+            // Before 5.16 a core dump ends all processes of one memory (fs/coredump.c zap_threads), which would not
+            // be seen where nothing is dumped.
             Op::Clone { shares, .. } => shares & CLONE_VM == 0,
             _ => true,
         })
@@ -107,8 +107,8 @@ fn leaves_memory_alone(call: &Call) -> bool {
     let known = match name {
         "prctl" => PRCTL.contains(&call.args[0]),
         // What is dumped then shows in how the task ends.
-        "setrlimit" => call.args[0] != CORE,
-        "prlimit64" => call.args[1] != CORE,
+        "setrlimit" => call.args[0] as u32 != CORE,
+        "prlimit64" => call.args[1] as u32 != CORE,
         _ => ALONE.contains(&name),
     };
     let widths = syscalls::number(Abi::X86_64, name).and_then(|nr| syscalls::widths(Abi::X86_64, nr));
@@ -203,7 +203,7 @@ mod tests {
         {
             assert_eq!(asks(Abi::X86_64, "prctl", [option, 1, 0, 0, 0, 0]), alone, "{option:#x}");
         }
-        for (limit, alone) in [(CORE, false), (7, true)] {
+        for (limit, alone) in [(4, false), (1 << 32 | 4, false), (7, true)] {
             assert_eq!(asks(Abi::X86_64, "setrlimit", [limit, layout::SCRATCH, 0, 0, 0, 0]), alone);
             assert_eq!(asks(Abi::X86_64, "prlimit64", [0, limit, layout::SCRATCH, 0, 0, 0]), alone);
         }

@@ -1,5 +1,5 @@
-//! What an experiment's tasks do to memory is nobody's harm but theirs, though they may have their supervisor's, and
-//! whose they have does not show.
+//! Tasks harm nobody but themselves, even where they have their supervisor's memory; and whose memory they have does not
+//! show.
 
 use crate::program::guest;
 use crate::support::{AMPLE, Test, kernels};
@@ -12,6 +12,7 @@ use atlas_wire::{Item, Outcome, Request, Response};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_supervisor_outlives_its_tasks", a_supervisor_outlives_its_tasks),
+    ("the_watched_window_is_gone_afterwards", the_watched_window_is_gone_afterwards),
     ("whose_memory_they_have_does_not_show", whose_memory_they_have_does_not_show),
 ];
 
@@ -35,7 +36,10 @@ fn observed(machine: &mut Machine, experiments: &[Experiment]) -> Vec<Observatio
         other => panic!("{other:?}"),
     };
     match machine.request(&Request::Run { jit: None, limit_ms: LIMIT, items }, AMPLE) {
-        Ok(Response::Ran(outcomes)) => outcomes.into_iter().map(seen).collect(),
+        Ok(Response::Ran(outcomes)) => {
+            assert_eq!(outcomes.len(), experiments.len());
+            outcomes.into_iter().map(seen).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -70,6 +74,19 @@ fn a_supervisor_outlives_its_tasks() {
             assert_eq!(seen[1].tasks[0].end, End::Alive, "after {experiment:?}: {seen:?}");
             assert_eq!(seen[1].steps[0].returned, Some(16), "after {experiment:?}: {seen:?}");
         }
+    }
+}
+
+fn the_watched_window_is_gone_afterwards() {
+    let read = of(vec![call(0, "read", [layout::FD_READ, layout::WINDOW, 1])]);
+    let watched = Experiment { watch: true, ..read.clone() };
+    assert!(read.leaves_memory_alone());
+    for kernel in kernels() {
+        println!("on {}", kernel.name);
+        let seen = observed(&mut guest(&kernel, |_| {}), &[read.clone(), watched.clone(), read.clone()]);
+        let returned: Vec<_> = seen.iter().map(|seen| seen.steps[0].returned).collect();
+        let fault = Some(-i64::from(libc::EFAULT));
+        assert_eq!(returned, [fault, Some(1), fault]);
     }
 }
 
