@@ -66,7 +66,12 @@ fn sharing(
     first: &First<'_>,
 ) -> Result<Observation, String> {
     let _undumped = Undumped::begin();
-    follow(experiment, limit, touches, || first.make_sharing())
+    let seen = follow(experiment, limit, touches, || first.make_sharing());
+    if first.watched {
+        // The task has mapped it here.
+        memory::unmap_window();
+    }
+    seen
 }
 
 /// Makes the first task, sees it and the others through, and reads the board. Whether calls `touch` the scratch area is

@@ -102,8 +102,6 @@ impl Drop for Watch {
         if sys::hostname() != self.hostname {
             sys::set_hostname(&self.hostname);
         }
-        // A first task that had this process's memory has left it there.
-        memory::unmap_window();
         STANDING.store(self.standing, SeqCst);
         if !self.standing {
             clear(Path::new(layout::WORLD));

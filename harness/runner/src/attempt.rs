@@ -136,10 +136,9 @@ impl<'a> Attempt<'a> {
             None => wall.min(self.cpu_due.saturating_sub(elapsed)) + Duration::from_micros(200),
         };
         let millis = left.as_nanos().div_ceil(1_000_000).clamp(1, 60_000);
-        let mut fds = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-        if self.end.is_some() || self.worker.pid.is_none() {
-            fds[0] = PollFd::new(self.control.as_fd(), PollFlags::empty());
-        }
+        let waited_for = self.end.is_none() && self.worker.pid.is_some();
+        let news = if waited_for { PollFlags::POLLIN } else { PollFlags::empty() };
+        let mut fds = vec![PollFd::new(self.control.as_fd(), news)];
         if open {
             fds.push(PollFd::new(self.worker.answers.as_fd(), PollFlags::POLLIN));
         }
@@ -175,9 +174,8 @@ impl<'a> Attempt<'a> {
             return Ok(());
         }
         let elapsed = self.worker.asked.elapsed();
-        let killed = self.killed;
-        match killed {
-            Some(killed) if killed.elapsed() > GONE => Err(zygote("ending a worker")(Errno::ETIMEDOUT)),
+        match self.killed.map(|killed| killed.elapsed()) {
+            Some(waited) if waited > GONE => Err(zygote("ending a worker")(Errno::ETIMEDOUT)),
             Some(_) => Ok(()),
             None if self.is_out_of_cpu(elapsed) => self.kill(Stop::Limit(Limit::Cpu)),
             None if elapsed >= self.config.limits.wall => self.kill(Stop::Limit(Limit::Wall)),

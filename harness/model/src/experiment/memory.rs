@@ -132,10 +132,12 @@ mod tests {
     use super::*;
     use crate::experiment::{CLONE_FILES, Step, effects};
 
+    fn alone(op: Op) -> bool {
+        Experiment { steps: vec![Step { task: 0, op }], ..Experiment::default() }.leaves_memory_alone()
+    }
+
     fn asks(abi: Abi, name: &str, args: [u64; 6]) -> bool {
-        let nr = syscalls::number(abi, name).unwrap().into();
-        let step = Step { task: 0, op: Op::Call(Call { abi, nr, args }) };
-        Experiment { steps: vec![step], ..Experiment::default() }.leaves_memory_alone()
+        alone(Op::Call(Call { abi, nr: syscalls::number(abi, name).unwrap().into(), args }))
     }
 
     #[test]
@@ -211,10 +213,7 @@ mod tests {
 
     #[test]
     fn numbers_that_nobody_has_do_nothing() {
-        let calls = |abi, nr| {
-            let step = Step { task: 0, op: Op::Call(Call { abi, nr, args: [0x40_0000; 6] }) };
-            Experiment { steps: vec![step], ..Experiment::default() }.leaves_memory_alone()
-        };
+        let calls = |abi, nr| alone(Op::Call(Call { abi, nr, args: [0x40_0000; 6] }));
         for abi in [Abi::X86_64, Abi::I386] {
             assert!(calls(abi, 1000) && calls(abi, 0xffff_ffff) && calls(abi, 1 << 32 | 9999));
             // They may come to be calls, and others are x32's.
@@ -226,10 +225,9 @@ mod tests {
 
     #[test]
     fn images_and_shared_memory_are_apart() {
-        let step = |op| Experiment { steps: vec![Step { task: 0, op }], ..Experiment::default() };
-        assert!(!step(Op::Exec).leaves_memory_alone());
-        assert!(!step(Op::Clone { child: 1, shares: CLONE_VM }).leaves_memory_alone());
-        assert!(step(Op::Clone { child: 1, shares: CLONE_FILES }).leaves_memory_alone());
-        assert!(step(Op::Thread { child: 1 }).leaves_memory_alone());
+        assert!(!alone(Op::Exec));
+        assert!(!alone(Op::Clone { child: 1, shares: CLONE_VM }));
+        assert!(alone(Op::Clone { child: 1, shares: CLONE_FILES }));
+        assert!(alone(Op::Thread { child: 1 }));
     }
 }

@@ -1,6 +1,6 @@
 //! Programs of a user's, run and traced in guests of the oldest and the newest kernel.
 
-use crate::support::{AMPLE, Test, boot_image, kernels};
+use crate::support::{self, AMPLE, Test, boot_image};
 use atlas_model::abi::{offset, syscalls};
 use atlas_model::observation::End;
 use atlas_model::{Abi, Action, Filter, bpf};
@@ -52,10 +52,10 @@ pub(crate) fn guest(kernel: &Kernel, change: impl FnOnce(&mut BootOptions)) -> M
 
 /// Tests guests that have the program, of each kernel.
 fn on_each(test: impl Fn(&mut Machine)) {
-    for kernel in kernels() {
-        println!("on {}", kernel.name);
-        test(&mut guest(&kernel, |_| {}));
-    }
+    support::on_each(|machine| {
+        put(machine, image());
+        test(machine);
+    });
 }
 
 /// Where the program is.
@@ -97,14 +97,18 @@ fn run(machine: &mut Machine, part: &str, filter: Option<Filter>) -> Traced {
     traced
 }
 
-fn number(name: &str) -> u32 {
+pub(crate) fn number(name: &str) -> u32 {
     syscalls::number(Abi::X86_64, name).expect("a call of this name")
 }
 
 /// Gives the native call of this name the action, and lets all others go on.
-fn on(name: &str, action: Action) -> Option<Filter> {
+pub(crate) fn filter(name: &str, action: Action) -> Filter {
     let [load, question] = [bpf::ld(offset::NR), bpf::jeq(number(name), 0, 1)];
-    Some(Filter(vec![load, question, bpf::ret(action), bpf::ret(Action::Allow)]))
+    Filter(vec![load, question, bpf::ret(action), bpf::ret(Action::Allow)])
+}
+
+fn on(name: &str, action: Action) -> Option<Filter> {
+    Some(filter(name, action))
 }
 
 fn all<'a>(traced: &'a Traced, name: &str) -> Vec<&'a Made> {

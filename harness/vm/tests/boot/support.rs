@@ -47,6 +47,14 @@ pub(crate) fn booted() -> Machine {
     boot(|_| {}).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Tests a guest of each of these kernels.
+pub(crate) fn on_each(test: impl Fn(&mut Machine)) {
+    for kernel in kernels() {
+        println!("on {}", kernel.name);
+        test(&mut boot_image(&kernel.path, |_| {}).unwrap_or_else(|error| panic!("{error}")));
+    }
+}
+
 /// A boot that must fail, and how the guest was lost.
 pub(crate) fn lost_in_boot(change: impl FnOnce(&mut BootOptions)) -> Lost {
     match boot(change) {

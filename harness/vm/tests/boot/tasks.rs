@@ -1,12 +1,12 @@
 //! Tasks harm nobody but themselves, even where they have their supervisor's memory; and whose memory they have does not
 //! show.
 
-use crate::program::guest;
-use crate::support::{AMPLE, Test, kernels};
-use atlas_model::abi::{Abi, syscalls};
+use crate::program::{filter, number};
+use crate::support::{AMPLE, Test, on_each};
+use atlas_model::abi::Abi;
 use atlas_model::experiment::{Disposition, Install, Op, Program, Step, TaskId, Via, effects, layout};
 use atlas_model::observation::End;
-use atlas_model::{Action, Call, Experiment, Filter, Observation, bpf};
+use atlas_model::{Action, Call, Experiment, Observation};
 use atlas_vm::Machine;
 use atlas_wire::{Item, Outcome, Request, Response};
 
@@ -20,8 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
 const LIMIT: u32 = 1000;
 
 fn call(task: TaskId, name: &str, args: [u64; 3]) -> Step {
-    let nr = syscalls::number(Abi::X86_64, name).expect("a call of the table").into();
-    let [a, b, c] = args;
+    let (nr, [a, b, c]) = (number(name).into(), args);
     Step { task, op: Op::Call(Call { abi: Abi::X86_64, nr, args: [a, b, c, 0, 0, 0] }) }
 }
 
@@ -65,29 +64,26 @@ fn a_supervisor_outlives_its_tasks() {
     ];
     let plain = of(vec![call(0, "read", [layout::FD_READ, scratch, 16])]);
     assert!(plain.leaves_memory_alone());
-    for kernel in kernels() {
-        println!("on {}", kernel.name);
-        let machine = &mut guest(&kernel, |_| {});
+    on_each(|machine| {
         for (experiment, end) in &harmful {
             let seen = observed(machine, &[experiment.clone(), plain.clone()]);
             assert_eq!(seen[0].tasks[0].end, *end, "{experiment:?}: {seen:?}");
             assert_eq!(seen[1].tasks[0].end, End::Alive, "after {experiment:?}: {seen:?}");
             assert_eq!(seen[1].steps[0].returned, Some(16), "after {experiment:?}: {seen:?}");
         }
-    }
+    });
 }
 
 fn the_watched_window_is_gone_afterwards() {
     let read = of(vec![call(0, "read", [layout::FD_READ, layout::WINDOW, 1])]);
     let watched = Experiment { watch: true, ..read.clone() };
     assert!(read.leaves_memory_alone());
-    for kernel in kernels() {
-        println!("on {}", kernel.name);
-        let seen = observed(&mut guest(&kernel, |_| {}), &[read.clone(), watched.clone(), read.clone()]);
+    on_each(|machine| {
+        let seen = observed(machine, &[read.clone(), watched.clone(), read.clone()]);
         let returned: Vec<_> = seen.iter().map(|seen| seen.steps[0].returned).collect();
         let fault = Some(-i64::from(libc::EFAULT));
         assert_eq!(returned, [fault, Some(1), fault]);
-    }
+    });
 }
 
 /// Every effect, by itself and by both ABIs.
@@ -105,9 +101,8 @@ fn all_effects() -> Vec<Experiment> {
 
 /// A process and a thread beside the first task, one of which makes a call that a filter does this to.
 fn judged(action: Action, task: TaskId) -> Experiment {
-    let getppid = syscalls::number(Abi::X86_64, "getppid").expect("a call of the table");
-    let filter = vec![bpf::ld(0), bpf::jeq(getppid, 0, 1), bpf::ret(action), bpf::ret(Action::Allow)];
-    let install = Install { via: Via::Seccomp { flags: 0 }, program: Program::Filter(Filter(filter)) };
+    let program = Program::Filter(filter("getppid", action));
+    let install = Install { via: Via::Seccomp { flags: 0 }, program };
     of(vec![
         call(0, "prctl", [38, 1, 0]),
         Step { task: 0, op: Op::Sigsys(Disposition::Record) },
@@ -148,14 +143,12 @@ fn whose_memory_they_have_does_not_show() {
     };
     let apart: Vec<Experiment> = experiments.iter().map(apart).collect();
     assert!(!apart.iter().any(Experiment::leaves_memory_alone));
-    for kernel in kernels() {
-        println!("on {}", kernel.name);
-        let machine = &mut guest(&kernel, |_| {});
+    on_each(|machine| {
         for (experiments, apart) in experiments.chunks(20).zip(apart.chunks(20)) {
             let (with, without) = (observed(machine, experiments), observed(machine, apart));
             for ((with, without), experiment) in with.iter().zip(&without).zip(experiments) {
                 assert_eq!(told(with, 0), told(without, 1), "{experiment:?}");
             }
         }
-    }
+    });
 }
