@@ -26,7 +26,7 @@ fn is_guest(pid: &str) -> bool {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
     // Not the one that is asked for its version.
-    line.contains("qemu-system") && line.contains("-kernel")
+    line.contains("qemu-system") && !line.contains("--version")
 }
 
 fn parent_of(pid: &str) -> Option<u32> {

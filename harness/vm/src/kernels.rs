@@ -12,6 +12,7 @@ mod image;
 mod lock;
 mod manifest;
 mod store;
+mod vmlinux;
 mod whole;
 
 pub use apt::Archive;
@@ -21,3 +22,4 @@ pub use image::release_of;
 pub use lock::{Lock, Locked};
 pub use manifest::{Entry, Manifest, Origin};
 pub use store::{Kernel, Store, Stored};
+pub(crate) use vmlinux::vmlinux;

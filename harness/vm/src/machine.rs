@@ -1,26 +1,29 @@
 //! A booted guest: asked, watched, and gone when dropped.
 
+mod boot;
+
 use crate::accel::Accelerator;
 use crate::console::Console;
 use crate::error::{Error, Lost, Reason};
+use crate::initramfs;
 use crate::line;
 use crate::monitor::{Monitor, MonitorError};
-use crate::qemu::{self, Memory, Plan, Qemu};
+use crate::qemu::{self, Plan, Qemu, Start};
 use crate::talk::{Over, Talk};
-use crate::{initramfs, kernels};
 use atlas_wire::{Hello, PROTOCOL, Request, Response, Wake, window};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// CPU models in the order they are tried. With ERMS kernels and C libraries copy and clear memory by
 /// `rep movsb` and `rep stosb` (Intel SDM vol. 1, 7.3.9.3), which emulation does byte by byte: a quarter of
-/// a run's time. With SMAP emulation keeps the kernel's pages twice, for accesses to user space and for others
-/// (target/i386/cpu.h, `MMU_KSMAP_IDX`): a fortieth; and kernels built without CONFIG_X86_SMAP (seen: a 3.8 and
-/// a RHEL 7 3.10) cannot start PID 1.
-const CPUS: [&str; 2] = ["max,-erms,-smap", "qemu64"];
+/// a run's time. FSRM, which QEMU has since (seen: 10.0), goes with it: 5.10 and 6.1 take it to mean that ERMS is there
+/// too (arch/x86/lib/memmove_64.S), write beyond what they move, and hang. With SMAP emulation keeps the kernel's pages
+/// twice, for accesses to user space and for others (target/i386/cpu.h, `MMU_KSMAP_IDX`): a fortieth; and kernels built
+/// without CONFIG_X86_SMAP (seen: a 3.8 and a RHEL 7 3.10) cannot start PID 1.
+const CPUS: [&str; 2] = ["max,-erms,-fsrm,-smap", "qemu64"];
 /// What the kernel is told in every guest. A panic restarts at once, which ends QEMU; without
 /// `earlyprintk` a damaged image would hang and not say why, as its decompressor has no other console. The
 /// tests of its ciphers (crypto/testmgr.c) take a kernel a third of a boot under emulation.
@@ -99,75 +102,18 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots a kernel image and waits until its guest has said who it is.
-    ///
-    /// CPU models are tried in turn as long as the kernel gives up on them; a guest that hangs, or a
-    /// QEMU that complains, is not tried again.
-    ///
-    /// # Errors
-    /// [`Error`]; a guest that is lost before it has said who it is is [`Error::Boot`].
-    pub fn boot(image: &Path, options: &BootOptions) -> Result<Self, Error> {
-        Self::boot_in(image, options, None).map(|(machine, _)| machine)
-    }
-
-    /// As [`Machine::boot`], with this file as the guest's memory. Gives the CPU model in QEMU's words too.
-    pub(crate) fn boot_in(
-        image: &Path,
-        options: &BootOptions,
-        memory: Option<&File>,
-    ) -> Result<(Self, String), Error> {
-        let content =
-            std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
-        kernels::release_of(&content, image)?;
-        drop(content);
-        let mut first: Option<Lost> = None;
-        let mut tried = Vec::new();
-        for cpu in &options.cpus {
-            let of = match memory {
-                Some(file) => {
-                    qemu::empty(file)
-                        .map_err(|source| Error::System { what: "the memory's file", source })?;
-                    Memory::File(file)
-                }
-                None => Memory::Own,
-            };
-            let mut machine = Self::start(image, options, cpu, of)?;
-            tried.push(cpu.as_str());
-            match (machine.greet(options.limit), first.take()) {
-                (Ok(()), None) => return Ok((machine, cpu.clone())),
-                (Ok(()), Some(lost)) => {
-                    machine.cpu = format!("{cpu} (on {}: {})", tried[0], lost.reason);
-                    return Ok((machine, cpu.clone()));
-                }
-                (Err(lost), before) => {
-                    let another_may_do =
-                        matches!(lost.reason, Reason::Panic(_) | Reason::InitLost(_) | Reason::Reset);
-                    let lost = before.unwrap_or(lost);
-                    if !another_may_do {
-                        return Err(not_booted(image, &tried, lost));
-                    }
-                    first = Some(lost);
-                }
-            }
-        }
-        let none =
-            Lost { reason: Reason::QemuExited("no CPU model was named".into()), console: String::new() };
-        Err(not_booted(image, &tried, first.unwrap_or(none)))
-    }
-
     /// Starts a clone: a guest with a copy of this memory and in this state, on this CPU model (in QEMU's words,
     /// and as reports show it). It has a window, a wall clock and entropy of its own.
     ///
     /// # Errors
     /// [`Error`]; where QEMU does not take the state, [`Error::Clone`].
     pub(crate) fn wake(
-        image: &Path,
         options: &BootOptions,
         (cpu, shown): (&str, &str),
         memory: &File,
         state: &File,
     ) -> Result<Self, Error> {
-        let mut machine = Self::start(image, options, cpu, Memory::CopyOf(memory))?;
+        let mut machine = Self::start(Start::Clone(memory), options, cpu)?;
         shown.clone_into(&mut machine.cpu);
         let problem = match machine.monitored(|monitor| monitor.restore(state)) {
             Ok(()) => match machine.awaken() {
@@ -210,7 +156,7 @@ impl Machine {
     }
 
     /// Starts QEMU and the threads that watch it.
-    fn start(image: &Path, options: &BootOptions, cpu: &str, memory: Memory<'_>) -> Result<Self, Error> {
+    fn start(start: Start<'_>, options: &BootOptions, cpu: &str) -> Result<Self, Error> {
         let system = |what| move |source| Error::System { what, source };
         let mut window = None;
         if options.window {
@@ -220,12 +166,11 @@ impl Machine {
         let words = options.words();
         let plan = Plan {
             program: &options.qemu,
-            kernel: image,
+            start,
             command_line: &words,
             accelerator: options.accelerator.name(),
             icount: options.icount,
             cpu,
-            memory,
         };
         let (qemu, lines) = Qemu::start(&plan, &initramfs::get()?.file, window.as_ref())?;
         let console = Console::default();
@@ -315,10 +260,6 @@ impl Machine {
         self.lost = Some(lost.clone());
         lost
     }
-}
-
-fn not_booted(image: &Path, tried: &[&str], lost: Lost) -> Error {
-    Error::Boot { path: image.to_owned(), tried: tried.join(", then "), lost: Box::new(lost) }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod arguments;
 mod leash;
 
-pub(crate) use arguments::{MEMORY, Memory, PROGRAM, Plan, described, window_words};
+pub(crate) use arguments::{Kernel, MEMORY, PROGRAM, Plan, Start, described, window_words};
 pub(crate) use leash::Killer;
 pub(crate) use leash::all_were_killed;
 pub use leash::kill_all;
@@ -62,6 +62,11 @@ pub(crate) fn anonymous(content: &[u8], length: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// An anonymous file with this content.
+pub(crate) fn unnamed(content: &[u8]) -> io::Result<File> {
+    anonymous(content, content.len() as u64)
+}
+
 /// Makes a file that is to be a guest's memory empty: all zeros, and no room taken on disk.
 pub(crate) fn empty(file: &File) -> io::Result<()> {
     file.set_len(0)?;
@@ -99,18 +104,18 @@ impl Qemu {
         let (console, far_console) =
             UnixStream::pair().map_err(system("making a socket pair for the console"))?;
         let (frames, far_frames) = UnixStream::pair().map_err(system("making a socket pair for frames"))?;
+        let vmlinux = plan.vmlinux().map(File::try_clone).transpose();
+        let vmlinux = vmlinux.map_err(system("handing over the kernel"))?;
         let initramfs = initramfs.try_clone().map_err(system("handing over the initramfs"))?;
         let window = window.map(File::try_clone).transpose().map_err(system("handing over the window"))?;
-        let memory = match plan.memory {
-            Memory::Own => None,
-            Memory::File(file) | Memory::CopyOf(file) => Some(file.try_clone()),
-        };
-        let memory = memory.transpose().map_err(system("handing over the memory"))?;
+        let memory = plan.memory().map(File::try_clone).transpose();
+        let memory = memory.map_err(system("handing over the memory"))?;
         let monitor = memory.as_ref().map(|_| UnixStream::pair()).transpose();
         let (monitor, far_monitor) = monitor.map_err(system("making a socket pair for the monitor"))?.unzip();
         let handed = Handed {
             console: far_console.as_raw_fd(),
             frames: far_frames.as_raw_fd(),
+            vmlinux: vmlinux.as_ref().map(AsRawFd::as_raw_fd),
             initramfs: initramfs.as_raw_fd(),
             window: window.as_ref().map(AsRawFd::as_raw_fd),
             memory: memory.as_ref().map(AsRawFd::as_raw_fd),
@@ -121,7 +126,7 @@ impl Qemu {
         let (pipe, far_pipe) = io::pipe().map_err(system("making a pipe for QEMU's complaints"))?;
         command.stderr(far_pipe);
         let mut descriptors: Vec<OwnedFd> = vec![far_console.into(), far_frames.into(), initramfs.into()];
-        descriptors.extend(window.into_iter().chain(memory).map(OwnedFd::from));
+        descriptors.extend(vmlinux.into_iter().chain(window).chain(memory).map(OwnedFd::from));
         descriptors.extend(far_monitor.map(OwnedFd::from));
         let process =
             Leash::start(command, descriptors).map_err(|source| start_error(plan.program, source))?;

@@ -118,7 +118,7 @@ impl Templates {
         tell: &mut dyn FnMut(String),
     ) -> Result<(Machine, Origin), Error> {
         let problem = match self.found(kernel, options) {
-            Ok(Some(template)) => match template.wake(kernel, options) {
+            Ok(Some(template)) => match template.wake(options) {
                 Ok(machine) => return Ok((machine, Origin::Clone)),
                 // That QEMU is not there, or memory, or was ended by Ctrl-C, is no fault of the template.
                 Err(error) if !matches!(error, Error::Clone(_)) || all_were_killed() => return Err(error),
@@ -131,7 +131,7 @@ impl Templates {
             self.drop_key(&key::of(kernel, options));
             tell(format!("a template of {} was thrown away: {problem}", kernel.name));
         }
-        let made = self.make(kernel, options).and_then(|template| template.wake(kernel, options));
+        let made = self.make(kernel, options).and_then(|template| template.wake(options));
         match made {
             Ok(machine) => Ok((machine, Origin::NewTemplate)),
             Err(error) if may_be_the_template(&error) && !all_were_killed() => {
@@ -324,13 +324,13 @@ impl Template {
     ///
     /// # Errors
     /// As [`Machine::boot`], and [`Error::Clone`] where it does not answer.
-    pub fn wake(&self, kernel: &Kernel, options: &BootOptions) -> Result<Machine, Error> {
+    pub fn wake(&self, options: &BootOptions) -> Result<Machine, Error> {
         // When it was last used is when this was last written; that it is not known is no reason to fail.
         let _ = File::open(self.directory.join(ABOUT)).and_then(|file| file.set_modified(SystemTime::now()));
         // Opened anew, so that each clone reads it from the beginning, even if its name is gone by now.
         let state = File::open(format!("/proc/self/fd/{}", self.state.as_raw_fd()));
         let state = state.map_err(|source| Error::System { what: "opening a template", source })?;
         let cpu = (self.about.cpu.as_str(), self.about.shown.as_str());
-        Machine::wake(&kernel.path, options, cpu, &self.memory, &state)
+        Machine::wake(options, cpu, &self.memory, &state)
     }
 }

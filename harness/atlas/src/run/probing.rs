@@ -11,6 +11,7 @@ use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
 use atlas_wire::{Item, Outcome, Request, Response};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,11 +25,19 @@ pub(super) const MARGIN: Duration = Duration::from_secs(8);
 /// Whether a probe's subject is there, as far as the probe could tell.
 pub(super) type Answers = Vec<(Subject, Option<bool>)>;
 
-/// What was asked, and what was answered.
+/// What was asked, by the SHA-256 of its encoding, and what was answered. The longest question alone has 4,000
+/// instructions, and every clone's start would read them.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    item: Item,
+    question: Question,
     outcome: Outcome,
+}
+
+type Question = [u8; 32];
+
+/// What an item is known by. One that cannot be encoded cannot be asked either.
+fn question(item: &Item) -> Option<Question> {
+    atlas_wire::encode(item).ok().map(|encoded| Sha256::digest(encoded).into())
 }
 
 /// Outcomes of probes by what was asked.
@@ -62,9 +71,10 @@ impl Known {
         let (mut answers, mut results) = (Vec::new(), Vec::new());
         for probe in atlas_cases::probes::all() {
             let item = judge::probe_item(&probe);
-            let outcome = match self.outcome(&item) {
+            let question = question(&item);
+            let outcome = match question.and_then(|question| self.outcome(question)) {
                 Some(outcome) => Ok(outcome),
-                None => ask(&probe, item.clone())?.inspect(|outcome| self.learn(item, outcome.clone())),
+                None => ask(&probe, item)?.inspect(|outcome| self.learn(question, outcome)),
             };
             let (present, evidence) = match outcome {
                 Ok(outcome) => judge::probe_answer(&probe, &outcome),
@@ -77,14 +87,15 @@ impl Known {
     }
 
     /// The outcome of the same question.
-    fn outcome(&self, item: &Item) -> Option<Outcome> {
-        self.kept.iter().find(|kept| kept.item == *item).map(|kept| kept.outcome.clone())
+    fn outcome(&self, question: Question) -> Option<Outcome> {
+        self.kept.iter().find(|kept| kept.question == question).map(|kept| kept.outcome.clone())
     }
 
     /// Takes an outcome down.
-    fn learn(&mut self, item: Item, outcome: Outcome) {
-        self.kept.retain(|kept| kept.item != item);
-        self.kept.push(Kept { item, outcome });
+    fn learn(&mut self, question: Option<Question>, outcome: &Outcome) {
+        let Some(question) = question else { return };
+        self.kept.retain(|kept| kept.question != question);
+        self.kept.push(Kept { question, outcome: outcome.clone() });
         self.asked = true;
     }
 

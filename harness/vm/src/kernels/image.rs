@@ -43,12 +43,8 @@ fn release(image: &[u8]) -> Result<String, String> {
     if word(PROTOCOL) >= 0x20c && word(XLOADFLAGS) & KERNEL_64 == 0 {
         return Err("it is a 32-bit kernel, and guests here are x86-64".into());
     }
-    // Zero means four, says boot.rst.
-    let sectors = match image[SETUP_SECTS] {
-        0 => 4,
-        count => usize::from(count),
-    };
-    let wanted = (sectors as u64 + 1) * 512 + u64::from(long(SYSSIZE)) * 16;
+    let setup = setup_length(image);
+    let wanted = setup as u64 + u64::from(long(SYSSIZE)) * 16;
     // The count is rounded up to whole units, and the file need not be.
     if (image.len() as u64) + 16 <= wanted {
         return Err(format!(
@@ -58,7 +54,7 @@ fn release(image: &[u8]) -> Result<String, String> {
     }
     let at = usize::from(word(VERSION));
     // The string has to lie in the setup sectors, says boot.rst.
-    if at == 0 || at >= sectors * 512 {
+    if at == 0 || at + 512 >= setup {
         return Err("its header points to no release string".into());
     }
     let text = image.get(at + 0x200..).ok_or("its release string lies beyond its end")?;
@@ -72,6 +68,17 @@ fn release(image: &[u8]) -> Result<String, String> {
         }
         _ => Err("its release string does not begin with a release".into()),
     }
+}
+
+/// The length of what lies before the protected-mode code: the boot sector and the setup sectors. An image without any is
+/// taken for one with the usual number.
+pub(super) fn setup_length(image: &[u8]) -> usize {
+    // Zero means four, says boot.rst.
+    let sectors = match image.get(SETUP_SECTS) {
+        None | Some(0) => 4,
+        Some(&count) => usize::from(count),
+    };
+    (sectors + 1) * 512
 }
 
 fn something_else(image: &[u8]) -> Option<&'static str> {

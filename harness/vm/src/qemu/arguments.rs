@@ -14,24 +14,31 @@ pub(crate) const MEMORY: u64 = window::ADDRESS >> 20;
 /// Length of the window in MiB.
 pub(crate) const WINDOW: u64 = window::LENGTH >> 20;
 
-/// What a guest's memory is made of.
+/// A kernel that is to be booted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Memory<'a> {
-    /// Pages of its own.
-    Own,
-    /// A file: what the guest writes is in it. This makes a template.
-    File(&'a File),
-    /// Pages of a file, and pages of its own for what it writes. It does not boot but waits for a state:
-    /// this makes a clone.
-    CopyOf(&'a File),
+pub(crate) enum Kernel<'a> {
+    /// A bzImage, which unpacks itself.
+    Image(&'a Path),
+    /// An ELF file, which is entered as it is.
+    Vmlinux(&'a File),
+}
+
+/// What a guest begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    /// A boot, in pages of its own or in this file, which what the guest writes is in. The latter makes a template.
+    Boot(Kernel<'a>, Option<&'a File>),
+    /// A state that it waits for, with the pages of this file, and pages of its own for what it writes. This makes a
+    /// clone, whose kernel is in its memory already.
+    Clone(&'a File),
 }
 
 /// What a guest is started with.
 pub(crate) struct Plan<'a> {
     /// The program that runs it.
     pub(crate) program: &'a Path,
-    /// The kernel image.
-    pub(crate) kernel: &'a Path,
+    /// What it begins with.
+    pub(crate) start: Start<'a>,
     /// The words for the kernel.
     pub(crate) command_line: &'a str,
     /// `tcg` or `kvm`.
@@ -40,8 +47,24 @@ pub(crate) struct Plan<'a> {
     pub(crate) icount: bool,
     /// The CPU model.
     pub(crate) cpu: &'a str,
-    /// Its memory.
-    pub(crate) memory: Memory<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// The unpacked kernel, where there is one.
+    pub(crate) fn vmlinux(&self) -> Option<&'a File> {
+        match self.start {
+            Start::Boot(Kernel::Vmlinux(file), _) => Some(file),
+            Start::Boot(Kernel::Image(_), _) | Start::Clone(_) => None,
+        }
+    }
+
+    /// The file of the memory, where it is in one.
+    pub(crate) fn memory(&self) -> Option<&'a File> {
+        match self.start {
+            Start::Boot(_, memory) => memory,
+            Start::Clone(memory) => Some(memory),
+        }
+    }
 }
 
 /// The descriptors that QEMU inherits.
@@ -50,6 +73,8 @@ pub(crate) struct Handed {
     pub(crate) console: RawFd,
     /// The far end of the frame line's.
     pub(crate) frames: RawFd,
+    /// The unpacked kernel, where there is one.
+    pub(crate) vmlinux: Option<RawFd>,
     /// The initramfs.
     pub(crate) initramfs: RawFd,
     /// The window's file, where there is one.
@@ -62,16 +87,26 @@ pub(crate) struct Handed {
 
 /// The command for a plan. Files are named by descriptor, so that none has a name to be left behind.
 pub(crate) fn command(plan: &Plan<'_>, handed: &Handed) -> Command {
-    let Handed { console, frames, initramfs, window, memory, monitor } = handed;
+    let Handed { console, frames, vmlinux, initramfs, window, memory, monitor } = handed;
     let mut command = Command::new(plan.program);
     command
         .args(["-machine", "pc", "-accel", plan.accelerator, "-cpu", plan.cpu, "-smp", "1"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .arg("-kernel")
-        .arg(plan.kernel)
-        .args(["-initrd", &format!("/proc/self/fd/{initramfs}"), "-append", plan.command_line])
         .args(["-chardev", &format!("socket,id=console,fd={console}"), "-serial", "chardev:console"])
         .args(["-chardev", &format!("socket,id=frames,fd={frames}"), "-serial", "chardev:frames"]);
+    match plan.start {
+        Start::Boot(kernel, _) => {
+            command.arg("-kernel");
+            match (kernel, vmlinux) {
+                (Kernel::Image(path), _) => command.arg(path),
+                (Kernel::Vmlinux(_), fd) => command.args(fd.map(named)),
+            };
+            command.args(["-initrd", &named(*initramfs), "-append", plan.command_line]);
+        }
+        Start::Clone(_) => {
+            command.args(["-incoming", "defer"]);
+        }
+    }
     if plan.icount {
         // One instruction is one nanosecond of the guest's time, and idle time passes at once.
         command.args(["-icount", "shift=0,sleep=off"]);
@@ -80,12 +115,9 @@ pub(crate) fn command(plan: &Plan<'_>, handed: &Handed) -> Command {
         command.args(["-chardev", &format!("socket,id=monitor,fd={monitor}")]);
         command.args(["-mon", "chardev=monitor,mode=control"]);
     }
-    if matches!(plan.memory, Memory::CopyOf(_)) {
-        command.args(["-incoming", "defer"]);
-    }
-    let ram = match (memory, plan.memory) {
-        (Some(file), Memory::File(_)) => backend("ram", MEMORY, *file, "on"),
-        (Some(file), _) => backend("ram", MEMORY, *file, "off"),
+    let ram = match (memory, plan.start) {
+        (Some(file), Start::Boot(..)) => backend("ram", MEMORY, *file, "on"),
+        (Some(file), Start::Clone(_)) => backend("ram", MEMORY, *file, "off"),
         (None, _) => format!("memory-backend-ram,id=ram,size={MEMORY}M"),
     };
     let total = if window.is_some() { MEMORY + WINDOW } else { MEMORY };
@@ -103,6 +135,7 @@ pub(crate) fn described(plan: &Plan<'_>, window: bool) -> String {
     let handed = Handed {
         console: any,
         frames: any,
+        vmlinux: plan.vmlinux().map(|_| any),
         initramfs: any,
         window: window.then_some(any),
         memory: Some(any),
@@ -113,9 +146,14 @@ pub(crate) fn described(plan: &Plan<'_>, window: bool) -> String {
     words.join(" ")
 }
 
+/// A descriptor of QEMU's as the name of a file.
+fn named(descriptor: RawFd) -> String {
+    format!("/proc/self/fd/{descriptor}")
+}
+
 /// Memory that lies in a file.
 fn backend(name: &str, mebibytes: u64, file: RawFd, share: &str) -> String {
-    format!("memory-backend-file,id={name},size={mebibytes}M,mem-path=/proc/self/fd/{file},share={share}")
+    format!("memory-backend-file,id={name},size={mebibytes}M,mem-path={},share={share}", named(file))
 }
 
 /// The words that keep the window from the guest's kernel and tell PID 1 of it.

@@ -1,8 +1,8 @@
 //! What a template is known by: everything that what is kept depends on.
 
-use crate::kernels::Kernel;
+use crate::kernels;
 use crate::machine::BootOptions;
-use crate::qemu::{self, Memory, Plan};
+use crate::qemu::{self, Plan, Start};
 use crate::{digest, initramfs};
 use std::fs;
 use std::io;
@@ -10,16 +10,15 @@ use std::path::Path;
 
 /// The key of the template of a kernel: a digest of the kernel, of the guest binary, of QEMU's version and of
 /// the machine's arguments. A state that was saved under KVM also depends on the host's processor.
-pub(super) fn of(kernel: &Kernel, options: &BootOptions) -> String {
+pub(super) fn of(kernel: &kernels::Kernel, options: &BootOptions) -> String {
     let arguments = qemu::described(
         &Plan {
             program: &options.qemu,
-            kernel: Path::new(&kernel.sha256),
+            start: Start::Boot(qemu::Kernel::Image(Path::new(&kernel.sha256)), None),
             command_line: &options.words(),
             accelerator: options.accelerator.name(),
             icount: options.icount,
             cpu: &options.cpus.join("|"),
-            memory: Memory::Own,
         },
         options.window,
     );

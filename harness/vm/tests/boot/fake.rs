@@ -42,6 +42,17 @@ fn answer(payload: &[u8]) -> ! {
     for_ever()
 }
 
+/// Whether it is to start what was unpacked, which has no name, and an image has.
+fn has_unpacked() -> bool {
+    let kernel = std::env::args().skip_while(|word| word != "-kernel").nth(1);
+    kernel.is_some_and(|file| file.starts_with("/proc/self/fd/"))
+}
+
+fn real(arguments: impl Iterator<Item = String>) -> ! {
+    let error = Command::new("qemu-system-x86_64").args(arguments).exec();
+    panic!("{error}")
+}
+
 /// Plays the part.
 pub(crate) fn play(role: &str) -> ExitCode {
     match role {
@@ -79,10 +90,15 @@ pub(crate) fn play(role: &str) -> ExitCode {
         "refusing" => {
             answer(&encode(&Response::Refused("not today".into())).expect("a refusal can be encoded"))
         }
-        // What is no part is for the real QEMU.
-        _ => {
-            let error = Command::new("qemu-system-x86_64").args(std::env::args_os().skip(1)).exec();
-            panic!("{error}")
+        "choosy" if has_unpacked() => {
+            eprintln!("qemu: no kernel but in an image");
+            ExitCode::FAILURE
         }
+        "sleepy" if has_unpacked() => for_ever(),
+        "choosy" | "sleepy" => {
+            real(std::env::args().skip(1).map(|word| if word == role { "max".into() } else { word }))
+        }
+        // What is no part is for the real QEMU.
+        _ => real(std::env::args().skip(1)),
     }
 }

@@ -13,6 +13,7 @@ mod program;
 mod settings;
 mod support;
 mod tasks;
+mod unpacked;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ("program", program::TESTS),
         ("settings", settings::TESTS),
         ("tasks", tasks::TESTS),
+        ("unpacked", unpacked::TESTS),
     ] {
         for (name, test) in tests {
             trials.push(Trial::test(format!("{theme}::{name}"), move || {

@@ -46,14 +46,31 @@ fn image() -> &'static [u8] {
 /// A guest that has the program.
 pub(crate) fn guest(kernel: &Kernel, change: impl FnOnce(&mut BootOptions)) -> Machine {
     let mut machine = boot_image(&kernel.path, change).unwrap_or_else(|error| panic!("{error}"));
-    put(&mut machine, image());
+    put_program(&mut machine);
     machine
+}
+
+/// Gives the program to a guest.
+pub(crate) fn put_program(machine: &mut Machine) {
+    put(machine, image());
+}
+
+/// The text of a file in a guest that has the program. A kernel that is asked for by name may not have it; those by default
+/// do.
+pub(crate) fn text(machine: &mut Machine, path: &str) -> Option<String> {
+    let mut show = asked("show", None);
+    show.arguments.push(path.into());
+    let shown = traced(machine, show);
+    let there = shown.end == Some(End::Exited(7));
+    assert!(there || std::env::var("ATLAS_TEST_KERNEL").is_ok(), "{path}: {shown:?}");
+    assert!(!shown.cut, "{path} is longer");
+    there.then(|| String::from_utf8_lossy(&shown.stdout).trim().to_owned())
 }
 
 /// Tests guests that have the program, of each kernel.
 fn on_each(test: impl Fn(&mut Machine)) {
     support::on_each(|machine| {
-        put(machine, image());
+        put_program(machine);
         test(machine);
     });
 }

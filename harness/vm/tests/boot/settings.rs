@@ -1,26 +1,14 @@
 //! What guests change of what their kernels are by themselves, read by a program in guests of the oldest and the
 //! newest kernel.
 
-use crate::program::{asked, guest, traced};
+use crate::program::{guest, text};
 use crate::support::{Test, kernels};
-use atlas_model::observation::End;
 use atlas_vm::{BootOptions, Machine};
 
 pub(crate) const TESTS: &[Test] = &[
     ("guests_change_what_they_say_they_do", guests_change_what_they_say_they_do),
     ("their_code_is_on_huge_pages_and_nothing_else", their_code_is_on_huge_pages_and_nothing_else),
 ];
-
-/// The text of a file in the guest. A kernel that is asked for by name may not have it; those by default do.
-fn text(machine: &mut Machine, path: &str) -> Option<String> {
-    let mut show = asked("show", None);
-    show.arguments.push(path.into());
-    let shown = traced(machine, show);
-    let there = shown.end == Some(End::Exited(7));
-    assert!(there || std::env::var("ATLAS_TEST_KERNEL").is_ok(), "{path}: {shown:?}");
-    assert!(!shown.cut, "{path} is longer");
-    there.then(|| String::from_utf8_lossy(&shown.stdout).trim().to_owned())
-}
 
 fn guests_change_what_they_say_they_do() {
     for kernel in kernels() {
@@ -38,7 +26,7 @@ fn guests_change_what_they_say_they_do() {
             }
             let flags = text(machine, "/proc/cpuinfo").expect("every kernel tells");
             let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-            assert!(has("lm") && !has("smap") && !has("erms"), "{flags}");
+            assert!(has("lm") && !["smap", "erms", "fsrm"].iter().any(|flag| has(flag)), "{flags}");
             let told = text(machine, "/proc/cmdline").expect("every kernel tells");
             assert_eq!(told.contains("init_on_alloc=0"), !counted, "{told}");
         }

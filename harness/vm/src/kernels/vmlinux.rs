@@ -1,0 +1,180 @@
+//! The kernel that an image holds packed, unpacked on the host: emulated, its own decompressor takes as long as the
+//! whole boot after it.
+//!
+//! An image that cannot be unpacked here, or whose kernel QEMU could not start, is booted as it is: then its own
+//! decompressor says what is wrong with it.
+
+use super::image;
+use object::LittleEndian;
+use object::elf::{EM_X86_64, FileHeader64, NoteType};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use std::io::{self, Read};
+
+/// Offset of the place of the packed kernel, from the protected-mode code on, and of its length
+/// (Documentation/arch/x86/boot.rst, `payload_offset` and `payload_length`, from protocol 2.08 on).
+const PAYLOAD: usize = 0x248;
+/// The longest kernel that is unpacked, in bytes: a guest's memory.
+const LONGEST: usize = 128 << 20;
+/// Owner and type of the note that has the address at which a kernel is entered without paging
+/// (include/xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`; CONFIG_PVH, Linux 5.0).
+const OWNER: &[u8] = b"Xen";
+const PHYS32_ENTRY: NoteType = NoteType(18);
+
+/// The ELF file of the kernel in an image, where QEMU can enter it by the boot protocol of PVH guests
+/// (QEMU's hw/i386/x86.c, `load_elfboot`).
+pub(crate) fn vmlinux(image: &[u8]) -> Option<Vec<u8>> {
+    let kernel = unpacked(packed(image)?).ok()?;
+    has_entry(&kernel).then_some(kernel)
+}
+
+/// The packed kernel.
+fn packed(image: &[u8]) -> Option<&[u8]> {
+    let long = |at: usize| Some(u32::from_le_bytes(image.get(at..at + 4)?.try_into().ok()?) as usize);
+    let start = image::setup_length(image).checked_add(long(PAYLOAD)?)?;
+    image.get(start..start.checked_add(long(PAYLOAD + 4)?)?)
+}
+
+/// Unpacks it, as arch/x86/boot/compressed/Makefile packs it: behind it stands how long it will be, which in gzip is
+/// part of the format.
+fn unpacked(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let unknown = || io::Error::from(io::ErrorKind::Unsupported);
+    let length = packed.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    if !(1..=LONGEST).contains(&length) {
+        return Err(unknown());
+    }
+    let stream: Box<dyn Read + '_> = match packed {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(packed)),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => Box::new(liblzma::read::XzDecoder::new(packed)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?)
+        }
+        [0x02, 0x21, 0x4c, 0x18, ..] => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::read::BzDecoder::new(packed)),
+        _ => return Err(unknown()),
+    };
+    let mut kernel = Vec::with_capacity(length);
+    // More than that is what the end of the format's stream looks like to a decoder, or damage.
+    stream.take(length as u64).read_to_end(&mut kernel)?;
+    if kernel.len() == length { Ok(kernel) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Whether it is an x86-64 ELF file with a note of where to enter it.
+fn has_entry(kernel: &[u8]) -> bool {
+    let noted = || -> object::Result<bool> {
+        let header = FileHeader64::<LittleEndian>::parse(kernel)?;
+        let endian = header.endian()?;
+        if header.e_machine(endian) != EM_X86_64 {
+            return Ok(false);
+        }
+        for segment in header.program_headers(endian, kernel)? {
+            let Some(mut notes) = segment.notes(endian, kernel)? else { continue };
+            while let Some(note) = notes.next()? {
+                if note.name() == OWNER && note.n_type(endian) == PHYS32_ENTRY {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    noted().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::elf::PT_NOTE;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    /// An image with one setup sector, which holds this.
+    fn image_of(packed: &[u8]) -> Vec<u8> {
+        let mut image = vec![0; 2 * 512];
+        image[0x1f1] = 1;
+        image[PAYLOAD..PAYLOAD + 4].copy_from_slice(&7_u32.to_le_bytes());
+        image[PAYLOAD + 4..PAYLOAD + 8].copy_from_slice(&(packed.len() as u32).to_le_bytes());
+        image.extend([0; 7]);
+        image.extend(packed);
+        image
+    }
+
+    /// A kernel packed in each of the formats, as its build packs it.
+    fn packings(kernel: &[u8]) -> Vec<Vec<u8>> {
+        let length = (kernel.len() as u32).to_le_bytes();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(kernel).unwrap();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        xz.write_all(kernel).unwrap();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(kernel).unwrap();
+        // The legacy format, which the crate only reads: one block, its length before it.
+        let block = lz4_flex::block::compress(kernel);
+        let lz4 = [&[0x02, 0x21, 0x4c, 0x18][..], &(block.len() as u32).to_le_bytes(), &block].concat();
+        let zstd = ruzstd::encoding::compress_to_vec(kernel, ruzstd::encoding::CompressionLevel::Fastest);
+        let others = [xz.finish().unwrap(), bzip2.finish().unwrap(), lz4, zstd];
+        let others = others.into_iter().map(|packed| [packed.as_slice(), &length].concat());
+        others.chain([gzip.finish().unwrap()]).collect()
+    }
+
+    /// The smallest file with the note.
+    fn smallest() -> Vec<u8> {
+        // Where it claims to be entered, and to lie.
+        const PLACE: u64 = 1 << 20;
+        let note = [4, 8, PHYS32_ENTRY.0, u32::from_le_bytes(*b"Xen\0"), PLACE as u32, 0];
+        let length = size_of_val(&note) as u64;
+        // An executable of this machine, with 56 bytes of one program header behind 64 of this one; all of it is the note.
+        let header = [2 | u64::from(EM_X86_64.0) << 16 | 1 << 32, PLACE, 64, 0, 64 << 32 | 56 << 48, 1];
+        let segment = [u64::from(PT_NOTE.0), 64 + 56, PLACE, PLACE, length, length, 4];
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        file.extend(header.into_iter().chain(segment).flat_map(u64::to_le_bytes));
+        file.extend(note.into_iter().flat_map(u32::to_le_bytes));
+        file
+    }
+
+    fn kernel() -> Vec<u8> {
+        [smallest(), vec![0x90; 100_000]].concat()
+    }
+
+    #[test]
+    fn a_kernel_comes_out_of_every_packing() {
+        for packed in packings(&kernel()) {
+            assert!(vmlinux(&image_of(&packed)) == Some(kernel()), "{:x?}", &packed[..4]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_entered_is_left_to_its_image() {
+        let mut without = kernel();
+        let note = smallest().len() - 16;
+        without[note] ^= 1;
+        let mut elsewhere = kernel();
+        elsewhere[18] = 183;
+        for kernel in [without, elsewhere, b"no ELF file".to_vec()] {
+            assert!(packings(&kernel).iter().all(|packed| vmlinux(&image_of(packed)).is_none()));
+        }
+        assert!(vmlinux(&image_of(b"\x89LZO packed some other way")).is_none());
+    }
+
+    #[test]
+    fn a_kernel_of_another_length_than_was_said_is_none() {
+        for packed in packings(&kernel()) {
+            for length in [0, 1, kernel().len() as u32 + 1, LONGEST as u32 + 1, u32::MAX] {
+                let mut packed = packed.clone();
+                let end = packed.len() - 4;
+                packed[end..].copy_from_slice(&length.to_le_bytes());
+                assert!(vmlinux(&image_of(&packed)).is_none(), "{length}: {:x?}", &packed[..4]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(format in 0_usize..5, at in 0_usize..1200, byte: u8, cut in 0_usize..1200) {
+            let mut image = image_of(&packings(&smallest())[format]);
+            let (at, cut) = (at % image.len(), cut % image.len());
+            image[at] = byte;
+            let _ = vmlinux(&image);
+            image.truncate(cut);
+            let _ = vmlinux(&image);
+        }
+    }
+}
