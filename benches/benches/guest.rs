@@ -1,16 +1,17 @@
 //! `cargo bench -p atlas-benches --bench guest`: what filters cost, in instructions that guests execute.
 //!
 //! Names are `kernel/jit/measurement`, as in `cargo bench -p atlas-benches --bench guest -- 7.3/jit_off`.
-//! `ATLAS_KERNEL` names one kernel; otherwise all default ones are measured. A guest boots when the first
-//! of its measurements is wanted, answers all of them, and ends with the last.
+//! `ATLAS_KERNEL` names one kernel; otherwise all default ones are measured. A guest is there when
+//! the first of its measurements is wanted, answers all of them, and ends with the last.
 //!
 //! Under `cargo test` each measurement is taken once, on the newest kernel.
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode, Throughput};
-use seccomp_atlas::bench::guest::Guest;
+use seccomp_atlas::bench::guest::{self, Guest};
 use seccomp_atlas::bench::item::Item;
 use seccomp_atlas::bench::list;
+use seccomp_atlas::guests::{Guests, templates};
 use seccomp_atlas::results::Jit;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -85,16 +86,18 @@ impl ValueFormatter for GuestInstructions {
 /// One kernel with one setting of the JIT.
 struct Bench<'a> {
     kernel: &'a Kernel,
+    guests: &'a Guests,
     jit: Jit,
     guest: RefCell<Option<Guest>>,
     nudge: Cell<f64>,
 }
 
 impl Bench<'_> {
-    /// Boots the guest if it has not been, which is not to be taken for a part of a measurement.
-    fn boot(&self) {
+    /// Gets the guest if it is not there yet, which is not to be taken for a part of a measurement.
+    fn get(&self) {
         self.guest.borrow_mut().get_or_insert_with(|| {
-            Guest::boot(&self.kernel.path, &[]).unwrap_or_else(|error| panic!("{error}"))
+            let guest = Guest::take(self.kernel, self.guests, &mut |trouble| eprintln!("{trouble}"));
+            guest.unwrap_or_else(|error| panic!("{error}"))
         });
     }
 
@@ -102,7 +105,7 @@ impl Bench<'_> {
     /// clock falls into are no part of it.
     fn count(&self, item: &Item, rounds: u64) -> f64 {
         let mut guest = self.guest.borrow_mut();
-        let guest = guest.as_mut().expect("it was booted before it is asked");
+        let guest = guest.as_mut().expect("it is there before it is asked");
         let mut left = rounds;
         let mut sum = 0;
         while left > 0 {
@@ -123,8 +126,7 @@ fn items() -> Vec<Item> {
     list::all().into_iter().filter(|item| item.exact && !item.name.starts_with("entry/x32")).collect()
 }
 
-fn kernels() -> Vec<Kernel> {
-    let store = Store::open().unwrap_or_else(|error| panic!("{error}"));
+fn kernels(store: &Store) -> Vec<Kernel> {
     let kernels = match std::env::var("ATLAS_KERNEL") {
         Ok(named) => store.resolve(&named).map(|kernel| vec![kernel]),
         Err(_) => store.default_kernels(),
@@ -139,7 +141,7 @@ fn kernels() -> Vec<Kernel> {
 
 /// How long a measurement may take, and how small the probability has to be that two figures differ by chance.
 ///
-/// With `--quick` the boot of the guest counts as well, and criterion would take the one sample that it has by then
+/// With `--quick` the start of the guest counts as well, and criterion would take the one sample that it has by then
 /// for two. And two samples are so few that criterion does not go below 0.1 for any two figures.
 fn limits() -> (Duration, f64) {
     let quick = std::env::args().any(|word| word == "--quick");
@@ -161,19 +163,23 @@ fn main() {
         .noise_threshold(0.0)
         .configure_from_args();
     let items = items();
-    let mut kernels = kernels();
+    let store = Store::open().unwrap_or_else(|error| panic!("{error}"));
+    let mut kernels = kernels(&store);
+    let templates = templates(&store).unwrap_or_else(|error| panic!("{error}"));
+    let guests = guest::guests(Some(templates), &[]);
     // Cargo names `--bench` to what `cargo bench` runs; criterion takes its absence for a smoke as well.
     if !std::env::args().any(|word| word == "--bench") {
         kernels.drain(..kernels.len() - 1);
     }
     for kernel in kernels {
         for jit in [Jit::On, Jit::Off] {
-            let bench = Bench { kernel: &kernel, jit, guest: RefCell::new(None), nudge: Cell::new(NUDGE) };
+            let (guest, nudge) = (RefCell::new(None), Cell::new(NUDGE));
+            let bench = Bench { kernel: &kernel, guests: &guests, jit, guest, nudge };
             let mut group = criterion.benchmark_group(format!("{}/{}", kernel.name, jit.name()));
             group.sampling_mode(SamplingMode::Flat);
             for item in &items {
                 group.bench_function(BenchmarkId::from_parameter(&item.name), |bencher| {
-                    bench.boot();
+                    bench.get();
                     bencher.iter_custom(|rounds| bench.count(item, rounds));
                 });
             }

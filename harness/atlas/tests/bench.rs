@@ -10,6 +10,7 @@ use seccomp_atlas::bench::list;
 use seccomp_atlas::bench::results::Bench;
 use seccomp_atlas::bench::run::{Plan, run};
 use seccomp_atlas::bench::{filters, given};
+use seccomp_atlas::guests::templates;
 use seccomp_atlas::plan::JitChoice;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -28,7 +29,14 @@ fn kernel() -> Kernel {
 }
 
 fn bench(items: Vec<Item>, jit: JitChoice) -> Bench {
-    let plan = Plan { kernels: vec![kernel()], jit, items, mitigations: false, append: vec![], jobs: 2 };
+    measured(items, jit, true)
+}
+
+/// By clones, or by guests that are booted.
+fn measured(items: Vec<Item>, jit: JitChoice, by_clones: bool) -> Bench {
+    let templates = by_clones.then(|| templates(&Store::open().unwrap()).unwrap());
+    let (kernels, append) = (vec![kernel()], vec![]);
+    let plan = Plan { kernels, jit, items, mitigations: false, append, templates, jobs: 2 };
     run(&plan, &AtomicBool::new(false), &|_| {})
 }
 
@@ -38,13 +46,14 @@ fn items(themes: &[&str]) -> Vec<Item> {
     list::all().into_iter().filter(wanted).collect()
 }
 
-/// The same twice, with both settings of the JIT. Booting is most of what it takes, so two tests look at it.
+/// The same twice, with both settings of the JIT: in guests that are booted, and in clones.
 static TWICE: LazyLock<[Bench; 2]> = LazyLock::new(|| {
     let call = item::native("getppid", 0).unwrap();
     // A few of each kind; what only goes on for longer is no kind of its own.
     let mut all = items(&[
         "call/getppid",
         "call/read",
+        "call/getrandom",
         "strict/",
         "compares/0",
         "compares/1",
@@ -64,10 +73,10 @@ static TWICE: LazyLock<[Bench; 2]> = LazyLock::new(|| {
     // One that is not the same in every run is among them, and no part of the JSON. It comes last, then first:
     // figures are to be the same whatever was measured before.
     let inexact = list::all().into_iter().find(|item| item.name == "load/seccomp/4096").unwrap();
-    [all.len(), 1].map(|place| {
+    [(all.len(), false), (1, true)].map(|(place, by_clones)| {
         let mut items = all.clone();
         items.insert(place, inexact.clone());
-        bench(items, JitChoice::Both)
+        measured(items, JitChoice::Both, by_clones)
     })
 });
 

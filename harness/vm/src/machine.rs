@@ -128,7 +128,7 @@ impl Machine {
         Err(Error::Clone(problem))
     }
 
-    /// Gives a clone what is its own, and hears who it is.
+    /// Gives a guest time and entropy of its own, and hears who it is.
     fn awaken(&mut self) -> Result<(), Lost> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut seed = [0; 32];

@@ -34,7 +34,7 @@ pub enum Request {
     },
     /// Count instructions.
     Measure(Measure),
-    /// You are a clone: take this time and this entropy for yours. Answered as [`Request::Hello`].
+    /// You are a clone, or count and shall do so as clones do: take this time and this entropy for yours. Answered as [`Request::Hello`].
     Wake(Wake),
     /// Here is a part of a file of a program's.
     Put(Part),

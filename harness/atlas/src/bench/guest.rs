@@ -2,12 +2,14 @@
 
 use super::measuring::Count;
 use super::{COMMAND_LINE, CPUS};
+use crate::guests::Guests;
 use crate::plan::JitChoice;
 use crate::results::Jit;
+use atlas_vm::kernels::Kernel;
+use atlas_vm::templates::Templates;
 use atlas_vm::{BootOptions, Error, Lost, Machine};
 use atlas_wire::measure::Subject;
 use atlas_wire::{Measure, Measured, Request, Response};
-use std::path::Path;
 use std::time::Duration;
 
 /// How long one measurement may take.
@@ -17,24 +19,31 @@ const MARGIN: Duration = Duration::from_secs(20);
 /// How long a boot may take: counting makes guests slower.
 pub(super) const BOOT: Duration = Duration::from_secs(180);
 
-/// A booted guest that counts.
+/// A guest that counts.
 pub struct Guest(Machine);
 
+/// Guests that count, whose kernels are told these words besides: clones where there are templates. What a clone counts
+/// is what a guest counts that was booted.
+#[must_use]
+pub fn guests(templates: Option<Templates>, append: &[String]) -> Guests {
+    let words = COMMAND_LINE.into_iter().map(String::from).chain(append.iter().cloned());
+    let options = BootOptions {
+        icount: true,
+        append: words.collect(),
+        cpus: CPUS.map(String::from).to_vec(),
+        limit: BOOT,
+        ..BootOptions::default()
+    };
+    Guests { options, templates }
+}
+
 impl Guest {
-    /// Boots a kernel.
+    /// Gets one of these. `tell` hears, a line each, what went wrong with templates.
     ///
     /// # Errors
-    /// As [`Machine::boot`].
-    pub fn boot(image: &Path, append: &[String]) -> Result<Self, Error> {
-        let words = COMMAND_LINE.into_iter().map(String::from).chain(append.iter().cloned());
-        let options = BootOptions {
-            icount: true,
-            append: words.collect(),
-            cpus: CPUS.map(String::from).to_vec(),
-            limit: BOOT,
-            ..BootOptions::default()
-        };
-        Machine::boot(image, &options).map(Self)
+    /// As [`Guests::take`].
+    pub fn take(kernel: &Kernel, guests: &Guests, tell: &mut dyn FnMut(String)) -> Result<Self, Error> {
+        guests.take(kernel, tell).map(Self)
     }
 
     /// A machine that is up already.

@@ -1,6 +1,6 @@
-//! The measuring: guests booted with a clock that counts instructions, asked item by item.
+//! The measuring: guests with a clock that counts instructions, asked item by item.
 
-use super::guest::Guest;
+use super::guest::{self, Guest};
 use super::item::Item;
 use super::measuring;
 use super::results::{Bench, KernelBench, Leg, Mitigation, SCHEMA};
@@ -8,6 +8,7 @@ use super::{fit, mitigations};
 use crate::plan::JitChoice;
 use crate::results::Jit;
 use atlas_vm::kernels::Kernel;
+use atlas_vm::templates::Templates;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -23,6 +24,8 @@ pub struct Plan {
     pub mitigations: bool,
     /// More words for the kernels' command lines.
     pub append: Vec<String>,
+    /// The templates that guests are cloned from; `None` where each is to be booted.
+    pub templates: Option<Templates>,
     /// How many guests run at once.
     pub jobs: usize,
 }
@@ -30,8 +33,10 @@ pub struct Plan {
 /// How far it has come.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// A kernel boots.
-    Boots(&'a str),
+    /// A guest of a kernel is got.
+    Begins(&'a str),
+    /// Something is wrong with a kernel's template; a guest comes all the same.
+    TemplateTrouble(&'a str, &'a str),
     /// It is up, for this setting of the JIT.
     IsUp(&'a str, Jit),
     /// A measurement was taken.
@@ -40,7 +45,7 @@ pub enum Step<'a> {
     Done(&'a str, Option<&'a str>),
 }
 
-/// What one guest is booted for.
+/// What one guest is for.
 #[derive(Clone, Copy)]
 enum Part {
     /// The measurements with this of the settings of the JIT that the kernel turns out to have.
@@ -100,7 +105,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, tell: &(dyn Fn(Step<'_>) + Sync)) -> 
     }
 }
 
-/// The guests that each kernel is booted for, one at least.
+/// The guests of each kernel, one at least.
 fn parts(plan: &Plan) -> Vec<Part> {
     let legs = (0..plan.jit.settings(true).len()).map(Part::Leg);
     legs.chain(plan.mitigations.then_some(Part::Mitigations)).collect()
@@ -119,8 +124,10 @@ fn of_part(
     let Part::Leg(setting) = part else {
         return Came::Mitigations(mitigations::look(kernel, &plan.append));
     };
-    tell(Step::Boots(&kernel.name));
-    let mut guest = match Guest::boot(&kernel.path, &plan.append) {
+    tell(Step::Begins(&kernel.name));
+    let guests = guest::guests(plan.templates.clone(), &plan.append);
+    let mut trouble = |why: String| tell(Step::TemplateTrouble(&kernel.name, &why));
+    let mut guest = match Guest::take(kernel, &guests, &mut trouble) {
         Ok(guest) => guest,
         Err(error) => return Came::Problem(format!("no boot: {error}")),
     };

@@ -13,6 +13,7 @@ use crate::bench::results::Bench;
 use crate::bench::run::{Plan, Step, run};
 use crate::bench::{against, document, page, table, user};
 use crate::cli::out::{say, sayln};
+use crate::guests::templates;
 use crate::plan::JitChoice;
 use atlas_vm::kernels::Store;
 use files::{read, stored};
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
+    /// Boot every guest, instead of cloning templates, which are made where there are none
+    #[arg(long)]
+    cold: bool,
     /// How many guests run at once [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
@@ -129,6 +133,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
                 && (args.measure.is_empty() || wants_mitigations(&args.measure)),
             items,
             append: args.append.clone(),
+            templates: if args.cold { None } else { Some(templates(&store)?) },
             jobs: args
                 .jobs
                 .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
@@ -240,7 +245,8 @@ fn with_progress(plan: &Plan, stop: &std::sync::atomic::AtomicBool, quiet: bool)
         }
     };
     let bench = run(plan, stop, &|step| match step {
-        Step::Boots(_) => {}
+        Step::Begins(_) => {}
+        Step::TemplateTrouble(kernel, why) => say(format!("{kernel}: {why}")),
         Step::IsUp(kernel, jit) => {
             say(format!("{kernel} ({}) is up after {:.1} s", jit.name(), began.elapsed().as_secs_f64()));
         }
