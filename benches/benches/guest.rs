@@ -94,7 +94,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Gets the guest if it is not there yet, which is not to be taken for a part of a measurement.
-    fn get(&self) {
+    fn have_guest(&self) {
         self.guest.borrow_mut().get_or_insert_with(|| {
             let guest = Guest::take(self.kernel, self.guests, &mut |trouble| eprintln!("{trouble}"));
             guest.unwrap_or_else(|error| panic!("{error}"))
@@ -179,7 +179,7 @@ fn main() {
             group.sampling_mode(SamplingMode::Flat);
             for item in &items {
                 group.bench_function(BenchmarkId::from_parameter(&item.name), |bencher| {
-                    bench.get();
+                    bench.have_guest();
                     bencher.iter_custom(|rounds| bench.count(item, rounds));
                 });
             }

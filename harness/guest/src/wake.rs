@@ -1,4 +1,5 @@
-//! A clone becomes a guest of its own: what it shares with its template and must not is made anew.
+//! A clone becomes a guest of its own: what it shares with its template and must not is made anew. Guests that count are
+//! told the same after a boot.
 //!
 //! Clock and entropy are set here. What stays the same in all clones is said in `docs/warm-start.md`: the
 //! time since boot, the next process id, the memory of PID 1.
@@ -25,7 +26,7 @@ struct Pool {
 /// Takes time and entropy from the host.
 ///
 /// # Errors
-/// A sentence, where the kernel does not take one of them: the clone is then not one to be used.
+/// A sentence, where the kernel does not take one of them: the guest is then not one to be used.
 pub(crate) fn wake(wake: &Wake) -> Result<(), String> {
     let time = [wake.unix_ns / 1_000_000_000, wake.unix_ns % 1_000_000_000];
     let clock = libc::CLOCK_REALTIME as u64;

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// CPU models in the order they are tried. With ERMS kernels and C libraries copy and clear memory by
 /// `rep movsb` and `rep stosb` (Intel SDM vol. 1, 7.3.9.3), which emulation does byte by byte: a quarter of
 /// a run's time. FSRM, which QEMU has since (seen: 10.0), goes with it: 5.10 and 6.1 take it to mean that ERMS is there
-/// too (arch/x86/lib/memmove_64.S), write beyond what they move, and hang. With SMAP emulation keeps the kernel's pages
+/// too (arch/x86/lib/memmove_64.S, `__memmove`), write beyond what they move, and hang. With SMAP emulation keeps the kernel's pages
 /// twice, for accesses to user space and for others (target/i386/cpu.h, `MMU_KSMAP_IDX`): a fortieth; and kernels built
 /// without CONFIG_X86_SMAP (seen: a 3.8 and a RHEL 7 3.10) cannot start PID 1.
 const CPUS: [&str; 2] = ["max,-erms,-fsrm,-smap", "qemu64"];
@@ -54,7 +54,7 @@ pub struct BootOptions {
     /// Whether the guest's clocks count instructions: its time-stamp counter goes up by one with each.
     /// Needs emulation.
     pub icount: bool,
-    /// How long a boot may take on one CPU model.
+    /// How long a boot may take on one CPU model. On the first the unpacked kernel has a quarter of it before.
     pub limit: Duration,
     /// CPU models, in QEMU's words, in the order they are tried.
     pub cpus: Vec<String>,

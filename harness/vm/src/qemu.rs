@@ -10,7 +10,7 @@ pub use leash::kill_all;
 
 use crate::console::readable;
 use crate::error::{Error, Reason};
-use arguments::Handed;
+use arguments::{Handed, named};
 use leash::Leash;
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
@@ -62,11 +62,6 @@ pub(crate) fn anonymous(content: &[u8], length: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// An anonymous file with this content.
-pub(crate) fn unnamed(content: &[u8]) -> io::Result<File> {
-    anonymous(content, content.len() as u64)
-}
-
 /// Makes a file that is to be a guest's memory empty: all zeros, and no room taken on disk.
 pub(crate) fn empty(file: &File) -> io::Result<()> {
     file.set_len(0)?;
@@ -112,10 +107,11 @@ impl Qemu {
         let memory = memory.map_err(system("handing over the memory"))?;
         let monitor = memory.as_ref().map(|_| UnixStream::pair()).transpose();
         let (monitor, far_monitor) = monitor.map_err(system("making a socket pair for the monitor"))?.unzip();
+        let unpacked = vmlinux.as_ref().map(|file| named(file.as_raw_fd()).into());
         let handed = Handed {
+            kernel: unpacked.or_else(|| plan.image().map(Path::to_owned)),
             console: far_console.as_raw_fd(),
             frames: far_frames.as_raw_fd(),
-            vmlinux: vmlinux.as_ref().map(AsRawFd::as_raw_fd),
             initramfs: initramfs.as_raw_fd(),
             window: window.as_ref().map(AsRawFd::as_raw_fd),
             memory: memory.as_ref().map(AsRawFd::as_raw_fd),

@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How much disk all templates together may take, in bytes. Eleven kernels take about 1 GB.
+/// How much disk all templates together may take, in bytes. Eleven kernels take about 1 GB, and as much for guests that count.
 pub const ROOM: u64 = 3 << 30;
 /// What has to be free on disk for one more, in bytes: a guest that writes to memory that has no room
 /// on disk takes QEMU with it.
@@ -46,6 +46,8 @@ struct About {
     cpu: String,
     /// The same as reports show it.
     shown: String,
+    /// Whether its guests' clocks count instructions.
+    counts: bool,
     /// Lengths of the files of memory and state, in bytes.
     lengths: [u64; 2],
     /// SHA-256 of the state.
@@ -70,6 +72,8 @@ pub struct Listed {
     pub kernel: String,
     /// Its release.
     pub release: String,
+    /// Whether its guests' clocks count instructions, as those of `bench` do.
+    pub counts: bool,
     /// What it takes on disk, in bytes.
     pub size: u64,
     /// When it was last used.
@@ -195,6 +199,7 @@ impl Templates {
             release,
             cpu,
             shown,
+            counts: options.icount,
             lengths: [memory.metadata().map_err(kept)?.len(), state.metadata().map_err(kept)?.len()],
             state: key::digest_of(&aside.path().join(STATE)).map_err(kept)?,
         };
@@ -283,6 +288,7 @@ fn listed(directory: &Path) -> Option<Listed> {
     Some(Listed {
         key: directory.file_name()?.to_string_lossy().into_owned(),
         kernel: about.as_ref().map_or_else(|| "?".into(), |about| about.kernel.clone()),
+        counts: about.as_ref().is_some_and(|about| about.counts),
         release: about.map_or_else(|| "?".into(), |about| about.release),
         size: [MEMORY, STATE, ABOUT].map(size).iter().sum(),
         used: used.unwrap_or(SystemTime::UNIX_EPOCH),

@@ -34,7 +34,8 @@ pub enum Request {
     },
     /// Count instructions.
     Measure(Measure),
-    /// You are a clone, or count and shall do so as clones do: take this time and this entropy for yours. Answered as [`Request::Hello`].
+    /// Take this time and this entropy for yours: to clones, and to booted guests that count, so that they count alike.
+    /// Answered as [`Request::Hello`].
     Wake(Wake),
     /// Here is a part of a file of a program's.
     Put(Part),

@@ -24,7 +24,7 @@ pub struct Plan {
     pub mitigations: bool,
     /// More words for the kernels' command lines.
     pub append: Vec<String>,
-    /// The templates that guests are cloned from; `None` where each is to be booted.
+    /// The templates that guests which count are cloned from; `None` where each is to be booted.
     pub templates: Option<Templates>,
     /// How many guests run at once.
     pub jobs: usize,
@@ -33,10 +33,10 @@ pub struct Plan {
 /// How far it has come.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// A guest of a kernel is got.
-    Begins(&'a str),
-    /// Something is wrong with a kernel's template; a guest comes all the same.
-    TemplateTrouble(&'a str, &'a str),
+    /// A guest of a kernel is wanted.
+    Wants(&'a str),
+    /// Something is wrong with a template, as this sentence says; a guest comes all the same.
+    TemplateTrouble(&'a str),
     /// It is up, for this setting of the JIT.
     IsUp(&'a str, Jit),
     /// A measurement was taken.
@@ -73,6 +73,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, tell: &(dyn Fn(Step<'_>) + Sync)) -> 
     let parts = parts(plan);
     let next = AtomicUsize::new(0);
     let came: Mutex<Vec<Vec<(usize, Came)>>> = Mutex::new(plan.kernels.iter().map(|_| vec![]).collect());
+    let doors: Vec<Mutex<()>> = plan.kernels.iter().map(|_| Mutex::default()).collect();
     let done: Mutex<Vec<Option<KernelBench>>> = Mutex::new(vec![None; plan.kernels.len()]);
     std::thread::scope(|scope| {
         for _ in 0..plan.jobs.clamp(1, (parts.len() * plan.kernels.len()).max(1)) {
@@ -81,7 +82,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, tell: &(dyn Fn(Step<'_>) + Sync)) -> 
                     let number = next.fetch_add(1, SeqCst);
                     let (index, part) = (number / parts.len(), number % parts.len());
                     let Some(kernel) = plan.kernels.get(index) else { return };
-                    let came_of_it = of_part(plan, kernel, parts[part], stop, tell);
+                    let came_of_it = of_part(plan, (kernel, &doors[index]), parts[part], stop, tell);
                     let Ok(mut all) = came.lock() else { return };
                     all[index].push((part, came_of_it));
                     if all[index].len() == parts.len() {
@@ -111,9 +112,11 @@ fn parts(plan: &Plan) -> Vec<Part> {
     legs.chain(plan.mitigations.then_some(Part::Mitigations)).collect()
 }
 
+/// Does a part. Where there are templates, one at a time goes through a kernel's door: whoever comes second finds the
+/// first one's.
 fn of_part(
     plan: &Plan,
-    kernel: &Kernel,
+    (kernel, door): (&Kernel, &Mutex<()>),
     part: Part,
     stop: &AtomicBool,
     tell: &(dyn Fn(Step<'_>) + Sync),
@@ -124,12 +127,16 @@ fn of_part(
     let Part::Leg(setting) = part else {
         return Came::Mitigations(mitigations::look(kernel, &plan.append));
     };
-    tell(Step::Begins(&kernel.name));
+    tell(Step::Wants(&kernel.name));
     let guests = guest::guests(plan.templates.clone(), &plan.append);
-    let mut trouble = |why: String| tell(Step::TemplateTrouble(&kernel.name, &why));
-    let mut guest = match Guest::take(kernel, &guests, &mut trouble) {
+    let mut trouble = |why: String| tell(Step::TemplateTrouble(&why));
+    let taken = {
+        let _alone = plan.templates.as_ref().map(|_| door.lock());
+        Guest::take(kernel, &guests, &mut trouble)
+    };
+    let mut guest = match taken {
         Ok(guest) => guest,
-        Err(error) => return Came::Problem(format!("no boot: {error}")),
+        Err(error) => return Came::Problem(format!("no guest: {error}")),
     };
     let Some(&jit) = guest.settings(plan.jit).get(setting) else { return Came::Nothing };
     tell(Step::IsUp(&kernel.name, jit));

@@ -5,7 +5,7 @@ mod files;
 mod select;
 
 use super::outputs::{Outputs, write};
-use super::place::kernels;
+use super::place::{default_jobs, kernels};
 use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::bench::given::{self, Given};
 use crate::bench::item::Item;
@@ -50,10 +50,10 @@ pub(super) struct Args {
     /// More words for the kernels' command lines
     #[arg(long, value_name = "KERNEL_ARGS", allow_hyphen_values = true)]
     append: Vec<String>,
-    /// Boot every guest, instead of cloning templates, which are made where there are none
+    /// Boot every guest, instead of cloning those that count from templates, which are made where there are none
     #[arg(long)]
     cold: bool,
-    /// How many guests run at once [default: one a processor]
+    /// How many guests run at once [default: one a processor, bounded by memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write the exact figures as JSON, of the schema in docs/bench.schema.json, to a file, or to standard
@@ -134,9 +134,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
             items,
             append: args.append.clone(),
             templates: if args.cold { None } else { Some(templates(&store)?) },
-            jobs: args
-                .jobs
-                .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
+            jobs: args.jobs.map_or_else(default_jobs, usize::from),
         };
         with_progress(&plan, &stop, args.quiet)
     } else {
@@ -245,8 +243,8 @@ fn with_progress(plan: &Plan, stop: &std::sync::atomic::AtomicBool, quiet: bool)
         }
     };
     let bench = run(plan, stop, &|step| match step {
-        Step::Begins(_) => {}
-        Step::TemplateTrouble(kernel, why) => say(format!("{kernel}: {why}")),
+        Step::Wants(_) => {}
+        Step::TemplateTrouble(why) => say(why.into()),
         Step::IsUp(kernel, jit) => {
             say(format!("{kernel} ({}) is up after {:.1} s", jit.name(), began.elapsed().as_secs_f64()));
         }

@@ -11,7 +11,7 @@ use atlas_vm::Machine;
 use atlas_vm::kernels::Kernel;
 use atlas_wire::{Item, Outcome, Request, Response};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,18 +25,19 @@ pub(super) const MARGIN: Duration = Duration::from_secs(8);
 /// Whether a probe's subject is there, as far as the probe could tell.
 pub(super) type Answers = Vec<(Subject, Option<bool>)>;
 
-/// What was asked, by the SHA-256 of its encoding, and what was answered. The longest question alone has 4,000
-/// instructions, and every clone's start would read them.
+/// What was asked, by its digest, and what was answered. Some questions are programs of 4,000 instructions, and every
+/// clone's start would read them.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    question: Question,
+    question: Digest,
     outcome: Outcome,
 }
 
-type Question = [u8; 32];
+/// SHA-256 of an item's encoding.
+type Digest = [u8; 32];
 
 /// What an item is known by. One that cannot be encoded cannot be asked either.
-fn question(item: &Item) -> Option<Question> {
+fn digest_of(item: &Item) -> Option<Digest> {
     atlas_wire::encode(item).ok().map(|encoded| Sha256::digest(encoded).into())
 }
 
@@ -71,7 +72,7 @@ impl Known {
         let (mut answers, mut results) = (Vec::new(), Vec::new());
         for probe in atlas_cases::probes::all() {
             let item = judge::probe_item(&probe);
-            let question = question(&item);
+            let question = digest_of(&item);
             let outcome = match question.and_then(|question| self.outcome(question)) {
                 Some(outcome) => Ok(outcome),
                 None => ask(&probe, item)?.inspect(|outcome| self.learn(question, outcome)),
@@ -87,12 +88,12 @@ impl Known {
     }
 
     /// The outcome of the same question.
-    fn outcome(&self, question: Question) -> Option<Outcome> {
+    fn outcome(&self, question: Digest) -> Option<Outcome> {
         self.kept.iter().find(|kept| kept.question == question).map(|kept| kept.outcome.clone())
     }
 
     /// Takes an outcome down.
-    fn learn(&mut self, question: Option<Question>, outcome: &Outcome) {
+    fn learn(&mut self, question: Option<Digest>, outcome: &Outcome) {
         let Some(question) = question else { return };
         self.kept.retain(|kept| kept.question != question);
         self.kept.push(Kept { question, outcome: outcome.clone() });
@@ -146,5 +147,24 @@ fn ask(machine: &mut Machine, probe: &Probe, item: Item) -> Result<Outcome, Stri
         Ok(Response::Ran(mut outcomes)) if outcomes.len() == 1 => Ok(outcomes.remove(0)),
         Ok(_) => Err("the guest does not answer what it is asked".into()),
         Err(lost) => Err(format!("lost at the probe of {}: {lost}", probe.subject.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_for_its_question_alone_and_the_last_one_counts() {
+        let question = |name: &str| digest_of(&Item::Choreography(name.into()));
+        let (asked, other) = (question("probe::a"), question("probe::b"));
+        let mut known = Known::default();
+        known.learn(asked, &Outcome::Impossible("first".into()));
+        known.learn(asked, &Outcome::Impossible("second".into()));
+        let text = serde_json::to_vec(&known.kept).unwrap();
+        let known = Known { kept: serde_json::from_slice(&text).unwrap(), ..Known::default() };
+        assert_eq!(known.kept.len(), 1);
+        assert_eq!(known.outcome(asked.unwrap()), Some(Outcome::Impossible("second".into())));
+        assert_eq!(known.outcome(other.unwrap()), None);
     }
 }

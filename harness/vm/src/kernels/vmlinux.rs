@@ -1,20 +1,26 @@
-//! The kernel that an image holds packed, unpacked on the host: emulated, its own decompressor takes as long as the
-//! whole boot after it.
+//! The kernel that an image holds packed, unpacked on the host: emulated, its own decompressor takes about as long as the
+//! kernel's boot after it.
 //!
 //! An image that cannot be unpacked here, or whose kernel QEMU could not start, is booted as it is: then its own
 //! decompressor says what is wrong with it.
 
 use super::image;
+use crate::qemu;
 use object::LittleEndian;
-use object::elf::{EM_X86_64, FileHeader64, NoteType};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_NOTE};
+use object::read::elf::{FileHeader as _, NoteIterator, ProgramHeader as _};
 use std::io::{self, Read};
 
 /// Offset of the place of the packed kernel, from the protected-mode code on, and of its length
 /// (Documentation/arch/x86/boot.rst, `payload_offset` and `payload_length`, from protocol 2.08 on).
 const PAYLOAD: usize = 0x248;
-/// The longest kernel that is unpacked, in bytes: a guest's memory.
-const LONGEST: usize = 128 << 20;
+/// The longest kernel that is unpacked, in bytes: one that leaves a guest no memory.
+const LONGEST: usize = (qemu::MEMORY << 20) as usize;
+/// How much memory a decoder may take for it, in bytes; xz asks for up to 4 GiB.
+const WORKING: u64 = qemu::MEMORY << 21;
+/// Segments and bytes of notes that are looked at: kernels have four or five, and a few hundred.
+const SEGMENTS: usize = 64;
+const NOTES: u64 = 64 << 10;
 /// Owner and type of the note that has the address at which a kernel is entered without paging
 /// (include/xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`; CONFIG_PVH, Linux 5.0).
 const OWNER: &[u8] = b"Xen";
@@ -34,44 +40,54 @@ fn packed(image: &[u8]) -> Option<&[u8]> {
     image.get(start..start.checked_add(long(PAYLOAD + 4)?)?)
 }
 
-/// Unpacks it, as arch/x86/boot/compressed/Makefile packs it: behind it stands how long it will be, which in gzip is
-/// part of the format.
+/// Unpacks it. Behind it stands how long it will be (scripts/Makefile.lib, `size_append`), which in gzip is part of the
+/// format.
 fn unpacked(packed: &[u8]) -> io::Result<Vec<u8>> {
-    let unknown = || io::Error::from(io::ErrorKind::Unsupported);
+    let damaged = || io::Error::from(io::ErrorKind::InvalidData);
     let length = packed.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     if !(1..=LONGEST).contains(&length) {
-        return Err(unknown());
+        return Err(damaged());
     }
-    let stream: Box<dyn Read + '_> = match packed {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(packed)),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => Box::new(liblzma::read::XzDecoder::new(packed)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Box::new(ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?)
-        }
-        [0x02, 0x21, 0x4c, 0x18, ..] => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-        [b'B', b'Z', b'h', ..] => Box::new(bzip2::read::BzDecoder::new(packed)),
-        _ => return Err(unknown()),
-    };
     let mut kernel = Vec::with_capacity(length);
-    // More than that is what the end of the format's stream looks like to a decoder, or damage.
-    stream.take(length as u64).read_to_end(&mut kernel)?;
-    if kernel.len() == length { Ok(kernel) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    // At its end a format's checksums, if it has any, are held against what came out.
+    let mut whole = |stream: &mut dyn Read, has_end: bool| -> io::Result<bool> {
+        (&mut *stream).take(length as u64).read_to_end(&mut kernel)?;
+        Ok(!has_end || stream.read(&mut [0])? == 0)
+    };
+    let whole = match packed {
+        [0x1f, 0x8b, ..] => whole(&mut flate2::read::GzDecoder::new(packed), true)?,
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(WORKING, 0).map_err(io::Error::other)?;
+            whole(&mut liblzma::read::XzDecoder::new_stream(packed, stream), true)?
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let mut stream = ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?;
+            let whole = whole(&mut stream, true)?;
+            let said = stream.decoder.get_checksum_from_data();
+            whole && (said.is_none() || said == stream.decoder.get_calculated_checksum())
+        }
+        // Neither a checksum nor an end: what stands behind it looks like one block more.
+        [0x02, 0x21, 0x4c, 0x18, ..] => whole(&mut lz4_flex::frame::FrameDecoder::new(packed), false)?,
+        [b'B', b'Z', b'h', ..] => whole(&mut bzip2::read::BzDecoder::new(packed), true)?,
+        _ => false,
+    };
+    if whole && kernel.len() == length { Ok(kernel) } else { Err(damaged()) }
 }
 
-/// Whether it is an x86-64 ELF file with a note of where to enter it.
+/// Whether it is an x86-64 ELF file with a note of where to enter it, among as many notes as kernels have.
 fn has_entry(kernel: &[u8]) -> bool {
     let noted = || -> object::Result<bool> {
         let header = FileHeader64::<LittleEndian>::parse(kernel)?;
         let endian = header.endian()?;
-        if header.e_machine(endian) != EM_X86_64 {
+        let segments = header.program_headers(endian, kernel)?;
+        if header.e_machine(endian) != EM_X86_64 || segments.len() > SEGMENTS {
             return Ok(false);
         }
-        for segment in header.program_headers(endian, kernel)? {
+        let notes = segments.iter().filter(|segment| segment.p_type(endian) == PT_NOTE);
+        for segment in notes.filter(|segment| segment.p_filesz(endian) <= NOTES) {
             let Some(mut notes) = segment.notes(endian, kernel)? else { continue };
-            while let Some(note) = notes.next()? {
-                if note.name() == OWNER && note.n_type(endian) == PHYS32_ENTRY {
-                    return Ok(true);
-                }
+            if is_in(&mut notes)? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -79,10 +95,18 @@ fn has_entry(kernel: &[u8]) -> bool {
     noted().unwrap_or(false)
 }
 
+fn is_in(notes: &mut NoteIterator<'_, FileHeader64<LittleEndian>>) -> object::Result<bool> {
+    while let Some(note) = notes.next()? {
+        if note.name() == OWNER && note.n_type(LittleEndian) == PHYS32_ENTRY {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use object::elf::PT_NOTE;
     use proptest::prelude::*;
     use std::io::Write;
 
@@ -97,6 +121,16 @@ mod tests {
         image
     }
 
+    /// The legacy format, which the crate only reads: blocks of 8 MiB, the length of each before it.
+    fn lz4(kernel: &[u8]) -> Vec<u8> {
+        let mut packed = vec![0x02, 0x21, 0x4c, 0x18];
+        for block in kernel.chunks(8 << 20).map(lz4_flex::block::compress) {
+            packed.extend((block.len() as u32).to_le_bytes());
+            packed.extend(block);
+        }
+        packed
+    }
+
     /// A kernel packed in each of the formats, as its build packs it.
     fn packings(kernel: &[u8]) -> Vec<Vec<u8>> {
         let length = (kernel.len() as u32).to_le_bytes();
@@ -106,11 +140,8 @@ mod tests {
         xz.write_all(kernel).unwrap();
         let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         bzip2.write_all(kernel).unwrap();
-        // The legacy format, which the crate only reads: one block, its length before it.
-        let block = lz4_flex::block::compress(kernel);
-        let lz4 = [&[0x02, 0x21, 0x4c, 0x18][..], &(block.len() as u32).to_le_bytes(), &block].concat();
         let zstd = ruzstd::encoding::compress_to_vec(kernel, ruzstd::encoding::CompressionLevel::Fastest);
-        let others = [xz.finish().unwrap(), bzip2.finish().unwrap(), lz4, zstd];
+        let others = [xz.finish().unwrap(), bzip2.finish().unwrap(), lz4(kernel), zstd];
         let others = others.into_iter().map(|packed| [packed.as_slice(), &length].concat());
         others.chain([gzip.finish().unwrap()]).collect()
     }
@@ -121,7 +152,7 @@ mod tests {
         const PLACE: u64 = 1 << 20;
         let note = [4, 8, PHYS32_ENTRY.0, u32::from_le_bytes(*b"Xen\0"), PLACE as u32, 0];
         let length = size_of_val(&note) as u64;
-        // An executable of this machine, with 56 bytes of one program header behind 64 of this one; all of it is the note.
+        // An executable of this machine: 64 bytes of this, 56 of one program header, and its note.
         let header = [2 | u64::from(EM_X86_64.0) << 16 | 1 << 32, PLACE, 64, 0, 64 << 32 | 56 << 48, 1];
         let segment = [u64::from(PT_NOTE.0), 64 + 56, PLACE, PLACE, length, length, 4];
         let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
@@ -142,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_may_be_many_blocks() {
+        let kernel = [smallest(), vec![0x90; 20 << 20]].concat();
+        let packed = [lz4(&kernel), (kernel.len() as u32).to_le_bytes().to_vec()].concat();
+        assert!(vmlinux(&image_of(&packed)) == Some(kernel));
+    }
+
+    #[test]
     fn what_cannot_be_entered_is_left_to_its_image() {
         let mut without = kernel();
         let note = smallest().len() - 16;
@@ -152,6 +190,39 @@ mod tests {
             assert!(packings(&kernel).iter().all(|packed| vmlinux(&image_of(packed)).is_none()));
         }
         assert!(vmlinux(&image_of(b"\x89LZO packed some other way")).is_none());
+    }
+
+    #[test]
+    fn damage_that_leaves_the_length_is_seen_by_formats_with_checksums() {
+        // Nothing in it repeats, so that it is packed as it is.
+        let mut random =
+            proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+        let mut kernel = smallest();
+        kernel.extend(std::iter::repeat_with(|| random.next_u32() as u8).take(60_000));
+        for mut packed in packings(&kernel) {
+            let checked = packed[0] != 0x02;
+            let middle = packed.len() / 2;
+            packed[middle] ^= 1;
+            assert_eq!(vmlinux(&image_of(&packed)).is_none(), checked, "{:x?}", &packed[..4]);
+        }
+    }
+
+    #[test]
+    fn notes_without_end_are_not_looked_through() {
+        // Segments that all have the same notes, of which the last is the one that is wanted.
+        let with = |segments: u16, before: usize| {
+            let mut file = smallest()[..64].to_vec();
+            file[56..58].copy_from_slice(&segments.to_le_bytes());
+            let at = 64 + 56 * u64::from(segments);
+            let note = smallest()[64 + 56..].to_vec();
+            let length = (12 * before + note.len()) as u64;
+            let segment = [u64::from(PT_NOTE.0), at, 0, 0, length, length, 4];
+            file.extend((0..segments).flat_map(|_| segment).flat_map(u64::to_le_bytes));
+            file.resize(file.len() + 12 * before, 0);
+            [file, note].concat()
+        };
+        assert!(has_entry(&with(1, 0)) && has_entry(&with(SEGMENTS as u16, 5000)));
+        assert!(!has_entry(&with(SEGMENTS as u16 + 1, 0)) && !has_entry(&with(1, 6000)));
     }
 
     #[test]
@@ -167,6 +238,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_elf_file_is_looked_at_without_a_panic(at in 16_usize..120, bytes: [u8; 8]) {
+            let mut file = smallest();
+            let end = file.len().min(at + 8);
+            file[at..end].copy_from_slice(&bytes[..end - at]);
+            let _ = has_entry(&file);
+        }
+
         #[test]
         fn damage_never_panics(format in 0_usize..5, at in 0_usize..1200, byte: u8, cut in 0_usize..1200) {
             let mut image = image_of(&packings(&smallest())[format]);

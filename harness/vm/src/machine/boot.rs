@@ -8,16 +8,16 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-/// What part of a boot's time a kernel has that is entered as it is: some hang there, for Linux 4.11 to 4.20 can be
-/// entered in this way under Xen alone (arch/x86/xen/enlighten_pvh.c), and an image needs its time after that.
-const PART: u32 = 4;
+/// The share of a boot's time that a kernel has which is entered as it is: Linux 4.11 to 4.20 can be entered so under Xen
+/// alone (arch/x86/xen/enlighten_pvh.c, `xen_prepare_pvh`) and may hang, and the image is to have all of its time.
+const SHARE: u32 = 4;
 
 impl Machine {
     /// Boots a kernel image and waits until its guest has said who it is.
     ///
     /// Its kernel is unpacked by the host and entered as it is, where that can be done and works. Otherwise the image is
     /// booted, and CPU models are tried in turn as long as the kernel gives up on them; an image that hangs, or that QEMU
-    /// complains of, is not tried again.
+    /// complains of, is not tried again. [`Machine::cpu`] says what did not work.
     ///
     /// # Errors
     /// [`Error`]; a guest that is lost before it has said who it is is [`Error::Boot`].
@@ -31,45 +31,55 @@ impl Machine {
         options: &BootOptions,
         memory: Option<&File>,
     ) -> Result<(Self, String), Error> {
+        let (mut machine, cpu) = Self::bring_up(image, options, memory)?;
+        // With entropy getrandom(2) takes two instructions less (seen: 6.1, 6.18), and clones are given it.
+        if options.icount {
+            machine.awaken().map_err(|lost| not_booted(image, &[&cpu], lost))?;
+        }
+        Ok((machine, cpu))
+    }
+
+    fn bring_up(image: &Path, options: &BootOptions, memory: Option<&File>) -> Result<(Self, String), Error> {
         let content =
             std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
         kernels::release_of(&content, image)?;
         let system = |what| move |source| Error::System { what, source };
-        let vmlinux = kernels::vmlinux(&content).map(|kernel| qemu::unnamed(&kernel)).transpose();
-        let vmlinux = vmlinux.map_err(system("a file for the kernel"))?;
+        let vmlinux = kernels::vmlinux(&content).map(|kernel| qemu::anonymous(&kernel, kernel.len() as u64));
+        let vmlinux = vmlinux.transpose().map_err(system("making a file for the kernel"))?;
         drop(content);
-        let try_it = |kernel: Kernel<'_>, cpu: &str, limit: Duration| -> Result<Result<Self, Lost>, Error> {
-            memory.map_or(Ok(()), qemu::empty).map_err(system("the memory's file"))?;
+        let attempt = |kernel: Kernel<'_>, cpu: &str, limit: Duration| {
+            memory.map_or(Ok(()), qemu::empty).map_err(system("emptying the memory's file"))?;
             let mut machine = Self::start(Start::Boot(kernel, memory), options, cpu)?;
-            let mut greeted = machine.greet(limit);
-            // With entropy getrandom(2) takes two instructions less (seen: 6.1, 6.18), and clones have it.
-            if greeted.is_ok() && options.icount {
-                greeted = machine.awaken();
-            }
-            Ok(greeted.map(|()| machine))
+            let greeted = machine.greet(limit);
+            Ok::<_, Error>(greeted.map(|()| machine))
         };
-        if let (Some(vmlinux), Some(cpu)) = (&vmlinux, options.cpus.first()) {
-            match try_it(Kernel::Vmlinux(vmlinux), cpu, options.limit / PART)? {
+        // CPU models, and what did not work on them.
+        let mut tried: Vec<String> = Vec::new();
+        if let (Some(vmlinux), Some(cpu)) = (vmlinux, options.cpus.first()) {
+            match attempt(Kernel::Vmlinux(&vmlinux), cpu, options.limit / SHARE)? {
                 Ok(machine) => return Ok((machine, cpu.clone())),
-                Err(lost) if all_were_killed() => return Err(not_booted(image, &[cpu], lost)),
                 // The image's own way into its kernel may work, or say better what is wrong; and this QEMU may not
                 // know the other one.
-                Err(_) => {}
+                Err(lost) if may_be_the_entry(&lost) && !all_were_killed() => {
+                    tried.push(format!("{cpu} (unpacked: {})", lost.reason));
+                }
+                Err(lost) => return Err(not_booted(image, &[cpu], lost)),
             }
         }
         let mut first: Option<Lost> = None;
-        let mut tried = Vec::new();
-        for cpu in &options.cpus {
-            tried.push(cpu.as_str());
-            match (try_it(Kernel::Image(image), cpu, options.limit)?, first.take()) {
-                (Ok(machine), None) => return Ok((machine, cpu.clone())),
+        for (number, cpu) in options.cpus.iter().enumerate() {
+            tried.extend((number >= tried.len()).then(|| cpu.clone()));
+            match (attempt(Kernel::Image(image), cpu, options.limit)?, first.take()) {
+                (Ok(mut machine), None) => {
+                    machine.cpu.clone_from(&tried[0]);
+                    return Ok((machine, cpu.clone()));
+                }
                 (Ok(mut machine), Some(lost)) => {
-                    machine.cpu = format!("{cpu} (on {}: {})", tried[0], lost.reason);
+                    machine.cpu = format!("{cpu} (on {}: {})", options.cpus[0], lost.reason);
                     return Ok((machine, cpu.clone()));
                 }
                 (Err(lost), before) => {
-                    let another_may_do =
-                        matches!(lost.reason, Reason::Panic(_) | Reason::InitLost(_) | Reason::Reset);
+                    let another_may_do = gave_up(&lost);
                     let lost = before.unwrap_or(lost);
                     if !another_may_do {
                         return Err(not_booted(image, &tried, lost));
@@ -84,6 +94,17 @@ impl Machine {
     }
 }
 
-fn not_booted(image: &Path, tried: &[&str], lost: Lost) -> Error {
+/// Whether the kernel gave up.
+fn gave_up(lost: &Lost) -> bool {
+    matches!(lost.reason, Reason::Panic(_) | Reason::InitLost(_) | Reason::Reset)
+}
+
+/// Whether a kernel that was entered as it is may be lost for that.
+fn may_be_the_entry(lost: &Lost) -> bool {
+    gave_up(lost) || matches!(lost.reason, Reason::Timeout(_) | Reason::QemuExited(_))
+}
+
+fn not_booted(image: &Path, tried: &[impl AsRef<str>], lost: Lost) -> Error {
+    let tried: Vec<&str> = tried.iter().map(AsRef::as_ref).collect();
     Error::Boot { path: image.to_owned(), tried: tried.join(", then "), lost: Box::new(lost) }
 }

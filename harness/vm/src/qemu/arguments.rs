@@ -4,7 +4,7 @@
 use atlas_wire::window;
 use std::fs::File;
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The program that runs guests, looked for in `PATH`.
@@ -50,7 +50,15 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// The unpacked kernel, where there is one.
+    /// The image, where one is booted.
+    pub(crate) fn image(&self) -> Option<&'a Path> {
+        match self.start {
+            Start::Boot(Kernel::Image(path), _) => Some(path),
+            Start::Boot(Kernel::Vmlinux(_), _) | Start::Clone(_) => None,
+        }
+    }
+
+    /// The unpacked kernel, where one is booted.
     pub(crate) fn vmlinux(&self) -> Option<&'a File> {
         match self.start {
             Start::Boot(Kernel::Vmlinux(file), _) => Some(file),
@@ -67,14 +75,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The descriptors that QEMU inherits.
+/// The descriptors that QEMU inherits, and the file of what it boots.
 pub(crate) struct Handed {
+    /// The image, or the unpacked kernel as a descriptor of its own; `None` for a clone.
+    pub(crate) kernel: Option<PathBuf>,
     /// The far end of the console's socket pair.
     pub(crate) console: RawFd,
     /// The far end of the frame line's.
     pub(crate) frames: RawFd,
-    /// The unpacked kernel, where there is one.
-    pub(crate) vmlinux: Option<RawFd>,
     /// The initramfs.
     pub(crate) initramfs: RawFd,
     /// The window's file, where there is one.
@@ -87,26 +95,20 @@ pub(crate) struct Handed {
 
 /// The command for a plan. Files are named by descriptor, so that none has a name to be left behind.
 pub(crate) fn command(plan: &Plan<'_>, handed: &Handed) -> Command {
-    let Handed { console, frames, vmlinux, initramfs, window, memory, monitor } = handed;
+    let Handed { kernel, console, frames, initramfs, window, memory, monitor } = handed;
     let mut command = Command::new(plan.program);
     command
         .args(["-machine", "pc", "-accel", plan.accelerator, "-cpu", plan.cpu, "-smp", "1"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-chardev", &format!("socket,id=console,fd={console}"), "-serial", "chardev:console"])
         .args(["-chardev", &format!("socket,id=frames,fd={frames}"), "-serial", "chardev:frames"]);
-    match plan.start {
-        Start::Boot(kernel, _) => {
-            command.arg("-kernel");
-            match (kernel, vmlinux) {
-                (Kernel::Image(path), _) => command.arg(path),
-                (Kernel::Vmlinux(_), fd) => command.args(fd.map(named)),
-            };
-            command.args(["-initrd", &named(*initramfs), "-append", plan.command_line]);
+    match kernel {
+        Some(kernel) => {
+            command.arg("-kernel").arg(kernel);
+            command.args(["-initrd", &named(*initramfs), "-append", plan.command_line])
         }
-        Start::Clone(_) => {
-            command.args(["-incoming", "defer"]);
-        }
-    }
+        None => command.args(["-incoming", "defer"]),
+    };
     if plan.icount {
         // One instruction is one nanosecond of the guest's time, and idle time passes at once.
         command.args(["-icount", "shift=0,sleep=off"]);
@@ -133,9 +135,9 @@ pub(crate) fn command(plan: &Plan<'_>, handed: &Handed) -> Command {
 pub(crate) fn described(plan: &Plan<'_>, window: bool) -> String {
     let any = 0;
     let handed = Handed {
+        kernel: plan.image().map(Path::to_owned),
         console: any,
         frames: any,
-        vmlinux: plan.vmlinux().map(|_| any),
         initramfs: any,
         window: window.then_some(any),
         memory: Some(any),
@@ -147,7 +149,7 @@ pub(crate) fn described(plan: &Plan<'_>, window: bool) -> String {
 }
 
 /// A descriptor of QEMU's as the name of a file.
-fn named(descriptor: RawFd) -> String {
+pub(crate) fn named(descriptor: RawFd) -> String {
     format!("/proc/self/fd/{descriptor}")
 }
 
@@ -159,4 +161,26 @@ fn backend(name: &str, mebibytes: u64, file: RawFd, share: &str) -> String {
 /// The words that keep the window from the guest's kernel and tell PID 1 of it.
 pub(crate) fn window_words() -> String {
     format!("memmap={WINDOW}M${MEMORY}M atlas.window=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_boots_has_a_kernel_and_a_clone_has_none() {
+        let (image, memory) = (Path::new("vmlinuz"), File::open("/dev/null").unwrap());
+        let words = |start| {
+            let command_line = "quiet";
+            let plan =
+                Plan { program: image, start, command_line, accelerator: "tcg", icount: false, cpu: "max" };
+            described(&plan, true)
+        };
+        let boot = words(Start::Boot(Kernel::Image(image), None));
+        assert!(boot.contains(" -kernel vmlinuz -initrd /proc/self/fd/0 -append quiet "), "{boot}");
+        assert!(!boot.contains("-incoming"), "{boot}");
+        let clone = words(Start::Clone(&memory));
+        assert!(clone.contains(" -incoming defer "), "{clone}");
+        assert!(!["-kernel", "-initrd", "-append"].iter().any(|word| clone.contains(word)), "{clone}");
+    }
 }

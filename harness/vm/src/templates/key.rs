@@ -8,7 +8,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The key of the template of a kernel: a digest of the kernel, of the guest binary, of QEMU's version and of
+/// How templates are made and kept. It is to be raised where a build makes of the same kernel, guest binary and arguments
+/// another guest, by another way into the kernel for one, or keeps something else of it.
+const MAKING: u32 = 3;
+
+/// The key of the template of a kernel: a digest of how it is made, of the kernel, of the guest binary, of QEMU's version and of
 /// the machine's arguments. A state that was saved under KVM also depends on the host's processor.
 pub(super) fn of(kernel: &kernels::Kernel, options: &BootOptions) -> String {
     let arguments = qemu::described(
@@ -25,7 +29,10 @@ pub(super) fn of(kernel: &kernels::Kernel, options: &BootOptions) -> String {
     // Without either no guest starts, which then says why.
     let archive = initramfs::get().map(|archive| archive.digest.as_str()).unwrap_or_default();
     let version = crate::version().unwrap_or_default();
-    let mut text = format!("initramfs {archive}\nqemu {version}\nkernel {}\n{arguments}\n", kernel.sha256);
+    let mut text = format!(
+        "making {MAKING}\ninitramfs {archive}\nqemu {version}\nkernel {}\n{arguments}\n",
+        kernel.sha256
+    );
     if options.accelerator.name() == "kvm" {
         let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let lines =

@@ -215,6 +215,12 @@ fn other_arguments_are_another_template() {
     assert!(!templates.has(&kernel, &of(|options| options.window = false)));
     assert!(!templates.has(&kernel, &of(|options| options.append = vec!["nosmap".into()])));
     assert!(!templates.has(&kernel, &of(|options| options.cpus = vec!["qemu64".into()])));
+    let counting = of(|options| options.icount = true);
+    assert!(!templates.has(&kernel, &counting));
+    drop(guest(&templates, &counting));
+    let mut counts: Vec<bool> = templates.list().iter().map(|listed| listed.counts).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [false, true]);
     let another = atlas_vm::kernels::Kernel { sha256: "0".repeat(64), ..kernel };
     assert!(!templates.has(&another, &options()));
 }

@@ -53,7 +53,7 @@ fn another_architecture_is_named() {
     assert_refused(&arm, "arm64");
 }
 
-/// The header is whole, so only the kernel's own decompressor can tell.
+/// The header is whole. The host cannot unpack it, and the kernel's own decompressor says why.
 fn a_damaged_image_is_noticed() {
     let mut content = fs::read(image()).expect("the image can be read");
     let middle = content.len() / 2;

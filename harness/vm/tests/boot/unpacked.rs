@@ -64,9 +64,15 @@ fn where_they_are_not_taken_their_image_is() {
     }
     for kernel in kernels() {
         println!("on {}", kernel.name);
-        for mut machine in [guest(&kernel, choosy), clone(&kernel, choosy), guest(&kernel, sleepy)] {
-            assert!(["choosy", "sleepy"].contains(&machine.cpu()), "{}", machine.cpu());
-            assert_ne!(protocol(&mut machine), Some(UNPACKED.into()));
+        for (mut machine, says) in [
+            (guest(&kernel, choosy), "choosy (unpacked: QEMU ended"),
+            (clone(&kernel, choosy), "choosy (unpacked: QEMU ended"),
+            (guest(&kernel, sleepy), "sleepy (unpacked: no answer within 5s)"),
+        ] {
+            let named = std::env::var("ATLAS_TEST_KERNEL").is_ok();
+            assert!(machine.cpu().starts_with(says) || named, "{}", machine.cpu());
+            let protocol = protocol(&mut machine);
+            assert!(named || protocol.is_some_and(|protocol| protocol != UNPACKED));
         }
     }
 }

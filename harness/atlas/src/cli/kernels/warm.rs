@@ -57,11 +57,12 @@ pub(super) fn list(store: &Store) -> Result<(), Failure> {
     );
     for template in templates {
         sayln!(
-            "{:8} {:32} {:5.1} MiB  {}",
+            "{:8} {:32} {:5.1} MiB  {}{}",
             template.kernel,
             template.release,
             mebibytes(template.size),
-            template.key
+            template.key,
+            if template.counts { "  counts instructions" } else { "" }
         );
     }
     Ok(())
