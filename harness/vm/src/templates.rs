@@ -21,7 +21,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How much disk all templates together may take, in bytes. Eleven kernels take about 1 GB, and as much for guests that count.
+/// How much disk all templates together may take, in bytes. Eleven kernels take about 1 GB, and as much once more for
+/// guests that count.
 pub const ROOM: u64 = 3 << 30;
 /// What has to be free on disk for one more, in bytes: a guest that writes to memory that has no room
 /// on disk takes QEMU with it.

@@ -17,7 +17,7 @@ const PAYLOAD: usize = 0x248;
 /// The longest kernel that is unpacked, in bytes: one that leaves a guest no memory.
 const LONGEST: usize = (qemu::MEMORY << 20) as usize;
 /// How much memory a decoder may take for it, in bytes; xz asks for up to 4 GiB.
-const WORKING: u64 = qemu::MEMORY << 21;
+const WORKING: u64 = 2 * (qemu::MEMORY << 20);
 /// Segments and bytes of notes that are looked at: kernels have four or five, and a few hundred.
 const SEGMENTS: usize = 64;
 const NOTES: u64 = 64 << 10;
@@ -86,7 +86,7 @@ fn has_entry(kernel: &[u8]) -> bool {
         let notes = segments.iter().filter(|segment| segment.p_type(endian) == PT_NOTE);
         for segment in notes.filter(|segment| segment.p_filesz(endian) <= NOTES) {
             let Some(mut notes) = segment.notes(endian, kernel)? else { continue };
-            if is_in(&mut notes)? {
+            if name_an_entry(&mut notes)? {
                 return Ok(true);
             }
         }
@@ -95,7 +95,7 @@ fn has_entry(kernel: &[u8]) -> bool {
     noted().unwrap_or(false)
 }
 
-fn is_in(notes: &mut NoteIterator<'_, FileHeader64<LittleEndian>>) -> object::Result<bool> {
+fn name_an_entry(notes: &mut NoteIterator<'_, FileHeader64<LittleEndian>>) -> object::Result<bool> {
     while let Some(note) = notes.next()? {
         if note.name() == OWNER && note.n_type(LittleEndian) == PHYS32_ENTRY {
             return Ok(true);

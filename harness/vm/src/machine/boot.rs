@@ -53,22 +53,23 @@ impl Machine {
             let greeted = machine.greet(limit);
             Ok::<_, Error>(greeted.map(|()| machine))
         };
-        // CPU models, and what did not work on them.
-        let mut tried: Vec<String> = Vec::new();
+        // Why the unpacked kernel did not come up, which goes with the CPU model that it was tried on.
+        let mut unpacked = String::new();
         if let (Some(vmlinux), Some(cpu)) = (vmlinux, options.cpus.first()) {
             match attempt(Kernel::Vmlinux(&vmlinux), cpu, options.limit / SHARE)? {
                 Ok(machine) => return Ok((machine, cpu.clone())),
                 // The image's own way into its kernel may work, or say better what is wrong; and this QEMU may not
                 // know the other one.
                 Err(lost) if may_be_the_entry(&lost) && !all_were_killed() => {
-                    tried.push(format!("{cpu} (unpacked: {})", lost.reason));
+                    unpacked = format!(" (unpacked: {})", lost.reason);
                 }
                 Err(lost) => return Err(not_booted(image, &[cpu], lost)),
             }
         }
         let mut first: Option<Lost> = None;
-        for (number, cpu) in options.cpus.iter().enumerate() {
-            tried.extend((number >= tried.len()).then(|| cpu.clone()));
+        let mut tried = Vec::new();
+        for cpu in &options.cpus {
+            tried.push(format!("{cpu}{}", std::mem::take(&mut unpacked)));
             match (attempt(Kernel::Image(image), cpu, options.limit)?, first.take()) {
                 (Ok(mut machine), None) => {
                     machine.cpu.clone_from(&tried[0]);

@@ -1,6 +1,6 @@
 //! Templates and their clones.
 
-use crate::support::{AMPLE, Test, assert_ends, kernel};
+use crate::support::{AMPLE, Test, assert_ends, kernel, options};
 use atlas_vm::templates::{Origin, ROOM, Templates};
 use atlas_vm::{BootOptions, Machine};
 use atlas_wire::{Item, Outcome, Request, Response};
@@ -27,11 +27,8 @@ fn wall_clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as i64
 }
 
-fn options() -> BootOptions {
-    BootOptions { limit: AMPLE, ..BootOptions::default() }
-}
-
-fn templates(room: u64) -> (TempDir, Templates) {
+/// A directory for templates that goes with this, and the templates in it.
+pub(crate) fn templates(room: u64) -> (TempDir, Templates) {
     let directory = tempfile::tempdir().expect("a directory");
     let templates = Templates::at(directory.path(), room).unwrap_or_else(|error| panic!("{error}"));
     (directory, templates)

@@ -1,7 +1,7 @@
 //! Guests that are lost.
 
-use crate::support::{AMPLE, Test, assert_ends, boot, booted, lost_in_boot, signal};
-use atlas_vm::{BootOptions, Error, Reason};
+use crate::support::{AMPLE, Test, assert_ends, boot, booted, fake, lost_in_boot, signal};
+use atlas_vm::{Error, Reason};
 use atlas_wire::Request;
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
@@ -23,14 +23,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_guest_that_does_not_say_who_it_is_is_lost", a_guest_that_does_not_say_who_it_is_is_lost),
     ("a_missing_qemu_is_named_with_its_package", a_missing_qemu_is_named_with_its_package),
 ];
-
-/// Options that put a fake in QEMU's place.
-fn fake(role: &'static str) -> impl FnOnce(&mut BootOptions) {
-    move |options| {
-        options.qemu = std::env::current_exe().expect("this program has a path");
-        options.cpus = vec![role.into()];
-    }
-}
 
 fn a_kernel_that_panics_is_noticed() {
     let lost = lost_in_boot(|options| {

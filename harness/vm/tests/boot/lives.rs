@@ -1,6 +1,6 @@
 //! Guests that live.
 
-use crate::support::{AMPLE, Test, assert_ends, boot, booted, runs};
+use crate::support::{AMPLE, Test, assert_ends, boot, booted, fake, runs};
 use atlas_vm::{Accel, Accelerator, Machine};
 use atlas_wire::{Item, Outcome, Request, Response};
 use std::path::PathBuf;
@@ -73,8 +73,8 @@ fn words_reach_the_command_line() {
 
 fn another_cpu_model_is_tried_and_named() {
     let machine = boot(|options| {
-        options.qemu = std::env::current_exe().expect("this program has a path");
-        options.cpus = ["panicking", "resetting", "max"].map(String::from).to_vec();
+        fake("panicking")(options);
+        options.cpus.extend(["resetting", "max"].map(String::from));
     });
     let machine = machine.unwrap_or_else(|error| panic!("{error}"));
     let cpu = machine.cpu();

@@ -30,6 +30,24 @@ pub(crate) fn image() -> PathBuf {
     kernel().path
 }
 
+/// Options of a boot that may take long.
+pub(crate) fn options() -> BootOptions {
+    BootOptions { limit: AMPLE, ..BootOptions::default() }
+}
+
+/// Options that put a fake in QEMU's place.
+pub(crate) fn fake(role: &'static str) -> impl FnOnce(&mut BootOptions) {
+    move |options| {
+        options.qemu = std::env::current_exe().expect("this program has a path");
+        options.cpus = vec![role.into()];
+    }
+}
+
+/// Whether the kernel is one that was asked for by name, which need not have what the default ones have.
+pub(crate) fn is_named() -> bool {
+    std::env::var("ATLAS_TEST_KERNEL").is_ok()
+}
+
 /// Boots with options that a test cares for.
 pub(crate) fn boot(change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Error> {
     boot_image(&image(), change)
@@ -37,7 +55,7 @@ pub(crate) fn boot(change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Err
 
 /// Boots this image, with options that a test cares for.
 pub(crate) fn boot_image(image: &Path, change: impl FnOnce(&mut BootOptions)) -> Result<Machine, Error> {
-    let mut options = BootOptions { limit: AMPLE, ..BootOptions::default() };
+    let mut options = options();
     change(&mut options);
     Machine::boot(image, &options)
 }
@@ -91,7 +109,7 @@ pub(crate) fn kernels() -> Vec<Kernel> {
     let mut kernels = Store::open().and_then(|store| store.default_kernels()).unwrap_or_default();
     kernels.truncate(1);
     match kernels.first() {
-        Some(oldest) if std::env::var("ATLAS_TEST_KERNEL").is_err() && oldest.name != kernel().name => {
+        Some(oldest) if !is_named() && oldest.name != kernel().name => {
             kernels.push(kernel());
         }
         _ => kernels = vec![kernel()],
