@@ -26,9 +26,7 @@ pub(super) fn image(path: &Path) -> Result<Vec<u8>, Error> {
         let data: Box<dyn Read> = match kind.trim_end_matches('/') {
             ".xz" => Box::new(liblzma::read::XzDecoder::new(member)),
             ".gz" => Box::new(flate2::read::GzDecoder::new(member)),
-            ".zst" => Box::new(
-                ruzstd::decoding::StreamingDecoder::new(member).map_err(|error| wrong(error.to_string()))?,
-            ),
+            ".zst" => Box::new(zstd::Decoder::new(member).map_err(|error| wrong(error.to_string()))?),
             // Ubuntu's kernels before 2017.
             ".bz2" => Box::new(bzip2::read::BzDecoder::new(member)),
             "" => Box::new(member),
@@ -113,7 +111,7 @@ mod tests {
         gz.write_all(tar).unwrap();
         let mut bz2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         bz2.write_all(tar).unwrap();
-        let zst = ruzstd::encoding::compress_to_vec(tar, ruzstd::encoding::CompressionLevel::Fastest);
+        let zst = zstd::encode_all(tar, 1).unwrap();
         vec![
             ("data.tar", tar.to_vec()),
             ("data.tar.xz", xz.finish().unwrap()),

@@ -8,8 +8,10 @@ use super::image;
 use crate::qemu;
 use object::LittleEndian;
 use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_NOTE};
+use object::read::ReadCache;
 use object::read::elf::{FileHeader as _, NoteIterator, ProgramHeader as _};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 
 /// Offset of the place of the packed kernel, from the protected-mode code on, and of its length
 /// (Documentation/arch/x86/boot.rst, `payload_offset` and `payload_length`, from protocol 2.08 on).
@@ -18,6 +20,10 @@ const PAYLOAD: usize = 0x248;
 const LONGEST: usize = (qemu::MEMORY << 20) as usize;
 /// How much memory a decoder may take for it, in bytes; xz asks for up to 4 GiB.
 const WORKING: u64 = 2 * (qemu::MEMORY << 20);
+/// The same for zstd, as a power of two: kernels are packed for 128 MiB (scripts/Makefile.lib, `cmd_zstd22`).
+const ZSTD_WINDOW: u32 = 27;
+/// How much of a kernel is written at once, in bytes.
+const CHUNK: usize = 1 << 20;
 /// Segments and bytes of notes that are looked at: kernels have four or five, and a few hundred.
 const SEGMENTS: usize = 64;
 const NOTES: u64 = 64 << 10;
@@ -27,10 +33,14 @@ const OWNER: &[u8] = b"Xen";
 const PHYS32_ENTRY: NoteType = NoteType(18);
 
 /// The ELF file of the kernel in an image, where QEMU can enter it by the boot protocol of PVH guests
-/// (QEMU's hw/i386/x86.c, `load_elfboot`).
-pub(crate) fn vmlinux(image: &[u8]) -> Option<Vec<u8>> {
-    let kernel = unpacked(packed(image)?).ok()?;
-    has_entry(&kernel).then_some(kernel)
+/// (QEMU's hw/i386/x86.c, `load_elfboot`). One that there is no room for is left to its image as well.
+///
+/// # Errors
+/// There can be no anonymous file.
+pub(crate) fn vmlinux(image: &[u8]) -> io::Result<Option<File>> {
+    let Some(packed) = packed(image) else { return Ok(None) };
+    let kernel = qemu::anonymous(&[], 0)?;
+    Ok((unpack(packed, &kernel).is_ok() && has_entry(&kernel)).then_some(kernel))
 }
 
 /// The packed kernel.
@@ -40,19 +50,20 @@ fn packed(image: &[u8]) -> Option<&[u8]> {
     image.get(start..start.checked_add(long(PAYLOAD + 4)?)?)
 }
 
-/// Unpacks it. Behind it stands how long it will be (scripts/Makefile.lib, `size_append`), which in gzip is part of the
-/// format.
-fn unpacked(packed: &[u8]) -> io::Result<Vec<u8>> {
+/// Unpacks it into a file. Behind it stands how long it will be (scripts/Makefile.lib, `size_append`), which in gzip is
+/// part of the format.
+fn unpack(packed: &[u8], kernel: &File) -> io::Result<()> {
     let damaged = || io::Error::from(io::ErrorKind::InvalidData);
     let length = packed.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     if !(1..=LONGEST).contains(&length) {
         return Err(damaged());
     }
-    let mut kernel = Vec::with_capacity(length);
+    let mut kernel = BufWriter::with_capacity(CHUNK, kernel);
     // At its end a format's checksums, if it has any, are held against what came out.
     let mut whole = |stream: &mut dyn Read, has_end: bool| -> io::Result<bool> {
-        (&mut *stream).take(length as u64).read_to_end(&mut kernel)?;
-        Ok(!has_end || stream.read(&mut [0])? == 0)
+        let written = io::copy(&mut (&mut *stream).take(length as u64), &mut kernel)?;
+        kernel.flush()?;
+        Ok(written == length as u64 && (!has_end || stream.read(&mut [0])? == 0))
     };
     let whole = match packed {
         [0x1f, 0x8b, ..] => whole(&mut flate2::read::GzDecoder::new(packed), true)?,
@@ -61,28 +72,29 @@ fn unpacked(packed: &[u8]) -> io::Result<Vec<u8>> {
             whole(&mut liblzma::read::XzDecoder::new_stream(packed, stream), true)?
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let mut stream = ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?;
-            let whole = whole(&mut stream, true)?;
-            let said = stream.decoder.get_checksum_from_data();
-            whole && (said.is_none() || said == stream.decoder.get_calculated_checksum())
+            let mut stream = zstd::Decoder::with_buffer(packed)?.single_frame();
+            stream.window_log_max(ZSTD_WINDOW)?;
+            whole(&mut stream, true)?
         }
         // Neither a checksum nor an end: what stands behind it looks like one block more.
         [0x02, 0x21, 0x4c, 0x18, ..] => whole(&mut lz4_flex::frame::FrameDecoder::new(packed), false)?,
         [b'B', b'Z', b'h', ..] => whole(&mut bzip2::read::BzDecoder::new(packed), true)?,
         _ => false,
     };
-    if whole && kernel.len() == length { Ok(kernel) } else { Err(damaged()) }
+    if whole { Ok(()) } else { Err(damaged()) }
 }
 
 /// Whether it is an x86-64 ELF file with a note of where to enter it, among as many notes as kernels have.
-fn has_entry(kernel: &[u8]) -> bool {
+fn has_entry(kernel: &File) -> bool {
+    let kernel = &ReadCache::new(kernel);
     let noted = || -> object::Result<bool> {
         let header = FileHeader64::<LittleEndian>::parse(kernel)?;
         let endian = header.endian()?;
-        let segments = header.program_headers(endian, kernel)?;
-        if header.e_machine(endian) != EM_X86_64 || segments.len() > SEGMENTS {
+        // So many that they are counted elsewhere are more than that, too (elf(5), `PN_XNUM`).
+        if header.e_machine(endian) != EM_X86_64 || usize::from(header.e_phnum(endian)) > SEGMENTS {
             return Ok(false);
         }
+        let segments = header.program_headers(endian, kernel)?;
         let notes = segments.iter().filter(|segment| segment.p_type(endian) == PT_NOTE);
         for segment in notes.filter(|segment| segment.p_filesz(endian) <= NOTES) {
             let Some(mut notes) = segment.notes(endian, kernel)? else { continue };
@@ -108,7 +120,7 @@ fn name_an_entry(notes: &mut NoteIterator<'_, FileHeader64<LittleEndian>>) -> ob
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     /// An image with one setup sector, which holds this.
     fn image_of(packed: &[u8]) -> Vec<u8> {
@@ -140,8 +152,10 @@ mod tests {
         xz.write_all(kernel).unwrap();
         let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         bzip2.write_all(kernel).unwrap();
-        let zstd = ruzstd::encoding::compress_to_vec(kernel, ruzstd::encoding::CompressionLevel::Fastest);
-        let others = [xz.finish().unwrap(), bzip2.finish().unwrap(), lz4(kernel), zstd];
+        let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        zstd.include_checksum(true).unwrap();
+        zstd.write_all(kernel).unwrap();
+        let others = [xz.finish().unwrap(), bzip2.finish().unwrap(), lz4(kernel), zstd.finish().unwrap()];
         let others = others.into_iter().map(|packed| [packed.as_slice(), &length].concat());
         others.chain([gzip.finish().unwrap()]).collect()
     }
@@ -161,6 +175,19 @@ mod tests {
         file
     }
 
+    /// What comes out of an image.
+    fn out_of(image: &[u8]) -> Option<Vec<u8>> {
+        let file = vmlinux(image).unwrap()?;
+        let mut kernel = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut kernel, 0).unwrap();
+        Some(kernel)
+    }
+
+    /// Whether these bytes have an entry.
+    fn have_entry(kernel: &[u8]) -> bool {
+        has_entry(&qemu::anonymous(kernel, kernel.len() as u64).unwrap())
+    }
+
     fn kernel() -> Vec<u8> {
         [smallest(), vec![0x90; 100_000]].concat()
     }
@@ -168,7 +195,7 @@ mod tests {
     #[test]
     fn a_kernel_comes_out_of_every_packing() {
         for packed in packings(&kernel()) {
-            assert!(vmlinux(&image_of(&packed)) == Some(kernel()), "{:x?}", &packed[..4]);
+            assert!(out_of(&image_of(&packed)) == Some(kernel()), "{:x?}", &packed[..4]);
         }
     }
 
@@ -176,7 +203,15 @@ mod tests {
     fn a_kernel_may_be_many_blocks() {
         let kernel = [smallest(), vec![0x90; 20 << 20]].concat();
         let packed = [lz4(&kernel), (kernel.len() as u32).to_le_bytes().to_vec()].concat();
-        assert!(vmlinux(&image_of(&packed)) == Some(kernel));
+        assert!(out_of(&image_of(&packed)) == Some(kernel));
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_is_no_kernel() {
+        let mut two = packings(&kernel()).swap_remove(3);
+        two.truncate(two.len() - 4);
+        let length = (2 * kernel().len() as u32).to_le_bytes();
+        assert_eq!(out_of(&image_of(&[two.clone(), two, length.to_vec()].concat())), None);
     }
 
     #[test]
@@ -187,9 +222,9 @@ mod tests {
         let mut elsewhere = kernel();
         elsewhere[18] = 183;
         for kernel in [without, elsewhere, b"no ELF file".to_vec()] {
-            assert!(packings(&kernel).iter().all(|packed| vmlinux(&image_of(packed)).is_none()));
+            assert!(packings(&kernel).iter().all(|packed| out_of(&image_of(packed)).is_none()));
         }
-        assert!(vmlinux(&image_of(b"\x89LZO packed some other way")).is_none());
+        assert!(out_of(&image_of(b"\x89LZO packed some other way")).is_none());
     }
 
     #[test]
@@ -203,7 +238,7 @@ mod tests {
             let checked = packed[0] != 0x02;
             let middle = packed.len() / 2;
             packed[middle] ^= 1;
-            assert_eq!(vmlinux(&image_of(&packed)).is_none(), checked, "{:x?}", &packed[..4]);
+            assert_eq!(out_of(&image_of(&packed)).is_none(), checked, "{:x?}", &packed[..4]);
         }
     }
 
@@ -221,8 +256,14 @@ mod tests {
             file.resize(file.len() + 12 * before, 0);
             [file, note].concat()
         };
-        assert!(has_entry(&with(1, 0)) && has_entry(&with(SEGMENTS as u16, 5000)));
-        assert!(!has_entry(&with(SEGMENTS as u16 + 1, 0)) && !has_entry(&with(1, 6000)));
+        let counted_elsewhere = {
+            let mut file = with(1, 0);
+            file[56..58].copy_from_slice(&u16::MAX.to_le_bytes());
+            file
+        };
+        assert!(!have_entry(&counted_elsewhere));
+        assert!(have_entry(&with(1, 0)) && have_entry(&with(SEGMENTS as u16, 5000)));
+        assert!(!have_entry(&with(SEGMENTS as u16 + 1, 0)) && !have_entry(&with(1, 6000)));
     }
 
     #[test]
@@ -232,7 +273,7 @@ mod tests {
                 let mut packed = packed.clone();
                 let end = packed.len() - 4;
                 packed[end..].copy_from_slice(&length.to_le_bytes());
-                assert!(vmlinux(&image_of(&packed)).is_none(), "{length}: {:x?}", &packed[..4]);
+                assert!(out_of(&image_of(&packed)).is_none(), "{length}: {:x?}", &packed[..4]);
             }
         }
     }
@@ -243,7 +284,7 @@ mod tests {
             let mut file = smallest();
             let end = file.len().min(at + 8);
             file[at..end].copy_from_slice(&bytes[..end - at]);
-            let _ = has_entry(&file);
+            let _ = have_entry(&file);
         }
 
         #[test]
@@ -251,9 +292,9 @@ mod tests {
             let mut image = image_of(&packings(&smallest())[format]);
             let (at, cut) = (at % image.len(), cut % image.len());
             image[at] = byte;
-            let _ = vmlinux(&image);
+            let _ = out_of(&image);
             image.truncate(cut);
-            let _ = vmlinux(&image);
+            let _ = out_of(&image);
         }
     }
 }

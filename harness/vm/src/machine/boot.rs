@@ -44,8 +44,7 @@ impl Machine {
             std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
         kernels::release_of(&content, image)?;
         let system = |what| move |source| Error::System { what, source };
-        let vmlinux = kernels::vmlinux(&content).map(|kernel| qemu::anonymous(&kernel, kernel.len() as u64));
-        let vmlinux = vmlinux.transpose().map_err(system("making a file for the kernel"))?;
+        let vmlinux = kernels::vmlinux(&content).map_err(system("making a file for the kernel"))?;
         drop(content);
         let attempt = |kernel: Kernel<'_>, cpu: &str, limit: Duration| {
             memory.map_or(Ok(()), qemu::empty).map_err(system("emptying the memory's file"))?;
