@@ -39,7 +39,7 @@ const FASTER: &str = "init_on_alloc=0 atlas.huge=1";
 const LAST_LINES: usize = 40;
 /// How long a guest that is up may take to say who it is.
 const GREETING: Duration = Duration::from_secs(20);
-/// How long QEMU may take to save or restore a state. It takes a tenth of a second.
+/// How long QEMU may take to save or restore a state, without what it takes to copy memory. It takes a tenth of a second.
 const TRANSFER: Duration = Duration::from_secs(20);
 
 /// How a guest is booted.
@@ -129,7 +129,7 @@ impl Machine {
     }
 
     /// Gives a guest time and entropy of its own, and hears who it is.
-    fn awaken(&mut self) -> Result<(), Lost> {
+    pub(crate) fn awaken(&mut self) -> Result<(), Lost> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut seed = [0; 32];
         let entropy = File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut seed));
@@ -140,9 +140,15 @@ impl Machine {
         self.meet(&Request::Wake(Wake { unix_ns: now.as_nanos() as u64, seed }))
     }
 
-    /// Stops the guest for good and writes its state; its memory is in the file that it was booted with.
-    pub(crate) fn save(mut self, state: &File) -> Result<(), Error> {
-        self.monitored(|monitor| monitor.save(state)).map_err(|error| Error::Template(error.to_string()))
+    /// Stops the guest, writes its state, has its memory copied, which is in the file that it was booted with, and lets it
+    /// go on, whatever came of that.
+    pub(crate) fn save(
+        &mut self,
+        state: &File,
+        copy: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        let saved = self.monitored(|monitor| monitor.save(state, copy));
+        saved.map_err(|error| Error::Template(error.to_string()))
     }
 
     fn monitored<T>(

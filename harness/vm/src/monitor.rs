@@ -29,6 +29,9 @@ pub(crate) enum MonitorError {
         /// Why.
         source: io::Error,
     },
+    /// The memory could not be copied.
+    #[error("its memory cannot be kept: {0}")]
+    Memory(io::Error),
     /// QEMU refuses.
     #[error("QEMU refuses `{command}`: {why}")]
     Refused {
@@ -58,19 +61,38 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Stops the guest and writes its state, but for the memory, which is in its file.
-    pub(crate) fn save(&mut self, state: &File) -> Result<(), MonitorError> {
+    /// Stops the guest, writes its state, but for the memory, which is in a file and is copied then, and lets the guest go
+    /// on, whatever came of that.
+    pub(crate) fn save(
+        &mut self,
+        state: &File,
+        copy: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), MonitorError> {
+        self.ask("stop", &json!({}))?;
+        let saved = self.write(state).and_then(|()| {
+            let began = Instant::now();
+            let copied = copy().map_err(MonitorError::Memory);
+            // QEMU does nothing meanwhile.
+            self.deadline += began.elapsed();
+            copied
+        });
+        let went_on = self.ask("cont", &json!({}));
+        saved.and(went_on.map(|_| ()))
+    }
+
+    /// Has QEMU write the state of the guest that stands. The end of the pipe shows that QEMU is done with it: what it
+    /// tells of the transfer comes before, and a guest that goes on in between ends QEMU (its runstate_set).
+    fn write(&mut self, state: &File) -> Result<(), MonitorError> {
         const COMMAND: &str = "migrate";
         let failed = |source| MonitorError::Line { command: COMMAND, source };
-        self.ask("stop", &json!({}))?;
         let (mut from, to) = io::pipe().map_err(failed)?;
         let mut file = state.try_clone().map_err(failed)?;
-        let (done, copied) = channel();
+        let (done, written) = channel();
         thread::spawn(move || done.send(io::copy(&mut from, &mut file)));
         self.transfer(COMMAND, to)?;
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let copied = copied.recv_timeout(left).map_err(|_| failed(ErrorKind::TimedOut.into()))?;
-        copied.map(|_| ()).map_err(failed)
+        let written = written.recv_timeout(left).map_err(|_| failed(ErrorKind::TimedOut.into()))?;
+        written.map(|_| ()).map_err(failed)
     }
 
     /// Reads a state and lets the guest go on.
@@ -173,6 +195,7 @@ mod tests {
     use std::io::IoSliceMut;
     use std::os::fd::{FromRawFd, RawFd};
     use std::os::unix::fs::{FileExt, FileTypeExt};
+    use std::sync::mpsc::Receiver;
 
     /// A monitor that answers each line of ours with the next of these.
     fn monitor(answers: &'static [&'static str]) -> UnixStream {
@@ -196,13 +219,15 @@ mod tests {
     #[test]
     fn events_between_do_not_disturb() {
         const STOP: &str = "{\"event\": \"STOP\"}\n{\"return\": {}}\n";
-        let mut monitor = Monitor::begin(monitor(&[FINE, FINE, STOP, FINE, DONE]), LIMIT).unwrap();
-        monitor.save(&tempfile::tempfile().unwrap()).unwrap();
+        let mut monitor = Monitor::begin(monitor(&[FINE, FINE, STOP, FINE, DONE, FINE]), LIMIT).unwrap();
+        monitor.save(&tempfile::tempfile().unwrap(), || Ok(())).unwrap();
     }
 
-    /// What a QEMU does that writes this as its state: it takes a descriptor beside the third line.
-    fn writing(state: &'static [u8]) -> UnixStream {
+    /// What a QEMU does that writes this as its state, and what tells when it may let its guest go on: it takes a
+    /// descriptor beside the third line.
+    fn writing(state: &'static [u8]) -> (UnixStream, Receiver<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
+        let (written, is_written) = channel();
         thread::spawn(move || {
             let mut line = &theirs;
             line.write_all(b"{\"QMP\": {}}\n").unwrap();
@@ -226,14 +251,23 @@ mod tests {
             pipe.write_all(state).unwrap();
             drop(pipe);
             line.write_all(DONE.as_bytes()).unwrap();
+            let _ = line.read(&mut [0; 4096]).unwrap();
+            let _ = written.send(());
+            let _ = line.write_all(FINE.as_bytes());
         });
-        ours
+        (ours, is_written)
     }
 
     #[test]
-    fn a_state_comes_through_a_pipe_into_its_file() {
+    fn a_state_comes_through_a_pipe_into_its_file_and_the_guest_stands_while_its_memory_is_copied() {
         let file = tempfile::tempfile().unwrap();
-        Monitor::begin(writing(b"a state"), LIMIT).unwrap().save(&file).unwrap();
+        let (line, went_on) = writing(b"a state");
+        let copy = || {
+            assert!(went_on.recv_timeout(Duration::from_millis(50)).is_err(), "it goes on meanwhile");
+            Ok(())
+        };
+        Monitor::begin(line, LIMIT).unwrap().save(&file, copy).unwrap();
+        went_on.recv().unwrap();
         let mut kept = [0; 7];
         assert_eq!((file.metadata().unwrap().len(), file.read_at(&mut kept, 0).unwrap()), (7, 7));
         assert_eq!(&kept, b"a state");
@@ -246,7 +280,12 @@ mod tests {
             "{\"return\": {}}\n{\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}\n";
         let null = File::open("/dev/null").unwrap();
         let mut refusing = Monitor::begin(monitor(&[FINE, FINE, NO]), LIMIT).unwrap();
-        assert_eq!(refusing.save(&null).unwrap_err().to_string(), "QEMU refuses `stop`: not today");
+        let error = refusing.save(&null, || Ok(())).unwrap_err().to_string();
+        assert_eq!(error, "QEMU refuses `stop`: not today");
+        let (file, (line, _went_on)) = (tempfile::tempfile().unwrap(), writing(b"a state"));
+        let mut full = Monitor::begin(line, LIMIT).unwrap();
+        let error = full.save(&file, || Err(ErrorKind::StorageFull.into())).unwrap_err().to_string();
+        assert_eq!(error, "its memory cannot be kept: no storage space");
         let mut failing = Monitor::begin(monitor(&[FINE, FINE, FINE, FAILED]), LIMIT).unwrap();
         let error = failing.restore(&null).unwrap_err().to_string();
         assert_eq!(error, "QEMU refuses `migrate-incoming`: the transfer failed");

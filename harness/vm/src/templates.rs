@@ -5,27 +5,31 @@
 //! window, clock and entropy; a template is never written again.
 //!
 //! A directory under the root holds one template and is named by its key. It is made aside and
-//! renamed, so that it is whole or not there; whoever comes second finds it and drops his own.
+//! renamed, so that it is whole or not there, unless the machine loses its power before all is on disk; whoever comes
+//! second finds it and drops his own.
 
 mod key;
+mod sparse;
 
 use crate::error::{Error, Reason};
 use crate::kernels::Kernel;
 use crate::machine::{BootOptions, Machine};
-use crate::qemu::all_were_killed;
+use crate::qemu::{self, all_were_killed};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
 
 /// How much disk all templates together may take, in bytes. Eleven kernels take about 1 GB, and as much once more for
 /// guests that count.
 pub const ROOM: u64 = 3 << 30;
-/// What has to be free on disk for one more, in bytes: a guest that writes to memory that has no room
-/// on disk takes QEMU with it.
+/// What has to be free on disk for one more, in bytes: a template takes about half of it.
 const NEEDED: u64 = 192 << 20;
 /// What was left half-made is removed when it is this old: no boot takes as long.
 const STALE: Duration = Duration::from_secs(3600);
@@ -57,7 +61,7 @@ struct About {
 
 /// A template on disk.
 #[derive(Debug)]
-pub struct Template {
+struct Template {
     directory: PathBuf,
     about: About,
     memory: File,
@@ -86,6 +90,8 @@ pub struct Listed {
 pub struct Templates {
     root: PathBuf,
     room: u64,
+    /// Keys of the templates that were made here, and whether one of them gave no clone: then no other is made.
+    made: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
 /// Where a guest came from.
@@ -95,7 +101,7 @@ pub enum Origin {
     Boot,
     /// A template that was there.
     Clone,
-    /// A template that was made for it.
+    /// A boot, of which a template was made.
     NewTemplate,
 }
 
@@ -108,11 +114,16 @@ impl Templates {
         let root = root.into();
         fs::create_dir_all(&root)
             .map_err(|source| Error::System { what: "making the directory of templates", source })?;
-        Ok(Self { root, room })
+        Ok(Self { root, room, made: Arc::default() })
     }
 
-    /// A guest of a kernel: a clone of its template, which is made where it is not there or not whole; or,
-    /// where none can be made, a booted guest. `tell` hears what went wrong with a template.
+    fn made(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        // Who panicked has left it whole.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A guest of a kernel: a clone of its template; where that is not there or not whole, a booted guest, of which one
+    /// is made if that can be done. `tell` hears what went wrong with a template.
     ///
     /// # Errors
     /// As [`Machine::boot`].
@@ -122,27 +133,42 @@ impl Templates {
         options: &BootOptions,
         tell: &mut dyn FnMut(String),
     ) -> Result<(Machine, Origin), Error> {
+        let key = key::of(kernel, options);
+        let booted = || Machine::boot(&kernel.path, options).map(|machine| (machine, Origin::Boot));
         let problem = match self.found(kernel, options) {
             Ok(Some(template)) => match template.wake(options) {
                 Ok(machine) => return Ok((machine, Origin::Clone)),
                 // That QEMU is not there, or memory, or was ended by Ctrl-C, is no fault of the template.
                 Err(error) if !matches!(error, Error::Clone(_)) || all_were_killed() => return Err(error),
-                Err(error) => Some(error.to_string()),
+                Err(error) => {
+                    self.made().entry(key.clone()).and_modify(|useless| *useless = true);
+                    Some(error.to_string())
+                }
             },
             Ok(None) => None,
             Err(broken) => Some(broken),
         };
         if let Some(problem) = problem {
-            self.drop_key(&key::of(kernel, options));
+            self.drop_key(&key);
             tell(format!("a template of {} was thrown away: {problem}", kernel.name));
         }
-        let made = self.make(kernel, options).and_then(|template| template.wake(options));
-        match made {
-            Ok(machine) => Ok((machine, Origin::NewTemplate)),
-            Err(error) if may_be_the_template(&error) && !all_were_killed() => {
-                self.drop_key(&key::of(kernel, options));
-                tell(format!("{} is booted, not cloned: {error}", kernel.name));
-                Machine::boot(&kernel.path, options).map(|machine| (machine, Origin::Boot))
+        if self.made().get(&key) == Some(&true) {
+            return booted();
+        }
+        let mut not_kept = |problem: Error| tell(format!("{} is booted, not cloned: {problem}", kernel.name));
+        match self.make(kernel, options) {
+            Ok((machine, Ok(()))) => {
+                self.made().entry(key).or_default();
+                Ok((machine, Origin::NewTemplate))
+            }
+            Ok((machine, Err(problem))) => {
+                not_kept(problem);
+                Ok((machine, Origin::Boot))
+            }
+            // A plain boot needs no file for its memory.
+            Err(error) if ended(&error) && !all_were_killed() => {
+                not_kept(error);
+                booted()
             }
             Err(error) => Err(error),
         }
@@ -173,11 +199,33 @@ impl Templates {
         self.root.join(key::of(kernel, options))
     }
 
-    /// Boots a kernel and keeps it as a template, in place of none.
+    /// Boots a kernel and keeps what it is then as a template, in place of none. Gives the guest, which goes on, and how
+    /// keeping it went.
     ///
     /// # Errors
-    /// As [`Machine::boot`], and [`Error::Template`] where it cannot be kept.
-    pub fn make(&self, kernel: &Kernel, options: &BootOptions) -> Result<Template, Error> {
+    /// As [`Machine::boot`].
+    fn make(&self, kernel: &Kernel, options: &BootOptions) -> Result<(Machine, Result<(), Error>), Error> {
+        let aside = match self.aside() {
+            Ok(aside) => aside,
+            Err(error) => return Machine::boot(&kernel.path, options).map(|machine| (machine, Err(error))),
+        };
+        // A guest that writes to a file on disk makes the file system work at every page it touches first.
+        let pages = qemu::anonymous(&[], 0);
+        let pages = pages.map_err(|source| Error::System { what: "making a file for the memory", source })?;
+        let (mut machine, cpu) = Machine::boot_in(&kernel.path, options, Some(&pages))?;
+        let kept = self.keep(kernel, options, (&mut machine, cpu, &pages), aside);
+        // Time went by while it stood; and that it answers shows that it goes on.
+        match machine.awaken() {
+            Ok(()) => Ok((machine, kept)),
+            Err(lost) => {
+                let problem = kept.err().unwrap_or_else(|| Error::Template(lost.to_string()));
+                Machine::boot(&kernel.path, options).map(|machine| (machine, Err(problem)))
+            }
+        }
+    }
+
+    /// A directory for what is being made.
+    fn aside(&self) -> Result<TempDir, Error> {
         let kept = |error: io::Error| Error::Template(error.to_string());
         self.clear_stale();
         let disk = nix::sys::statvfs::statvfs(&self.root).map_err(|errno| kept(errno.into()))?;
@@ -187,19 +235,28 @@ impl Templates {
             return Err(Error::Template(problem));
         }
         let prefix = format!("{ASIDE}{}-", std::process::id());
-        let aside = tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.root).map_err(kept)?;
+        tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.root).map_err(kept)
+    }
+
+    /// Keeps a guest, with its CPU model in QEMU's words and its memory, as a template.
+    fn keep(
+        &self,
+        kernel: &Kernel,
+        options: &BootOptions,
+        (machine, cpu, pages): (&mut Machine, String, &File),
+        aside: TempDir,
+    ) -> Result<(), Error> {
+        let kept = |error: io::Error| Error::Template(error.to_string());
         let create = |name: &str| {
             File::options().read(true).write(true).create_new(true).open(aside.path().join(name))
         };
         let (memory, state) = (create(MEMORY).map_err(kept)?, create(STATE).map_err(kept)?);
-        let (machine, cpu) = Machine::boot_in(&kernel.path, options, Some(&memory))?;
-        let (shown, release) = (machine.cpu().to_owned(), machine.hello().release.clone());
-        machine.save(&state)?;
+        machine.save(&state, || sparse::copy(pages, &memory))?;
         let about = About {
             kernel: kernel.name.clone(),
-            release,
+            release: machine.hello().release.clone(),
             cpu,
-            shown,
+            shown: machine.cpu().to_owned(),
             counts: options.icount,
             lengths: [memory.metadata().map_err(kept)?.len(), state.metadata().map_err(kept)?.len()],
             state: key::digest_of(&aside.path().join(STATE)).map_err(kept)?,
@@ -215,7 +272,7 @@ impl Templates {
             Err(error) => return Err(kept(error)),
         }
         self.make_room(&directory);
-        Template::open(directory).map_err(Error::Template)
+        Ok(())
     }
 
     /// All templates, the last used first.
@@ -272,14 +329,9 @@ impl Templates {
     }
 }
 
-/// Whether a plain boot may do better: the kernel itself was not shown to fail.
-fn may_be_the_template(error: &Error) -> bool {
-    match error {
-        Error::Template(_) | Error::Clone(_) => true,
-        // Memory that has no room on disk ends QEMU by a signal.
-        Error::Boot { lost, .. } => matches!(lost.reason, Reason::QemuExited(_)),
-        _ => false,
-    }
+/// Whether QEMU ended, as one does that gets no memory.
+fn ended(error: &Error) -> bool {
+    matches!(error, Error::Boot { lost, .. } if matches!(lost.reason, Reason::QemuExited(_)))
 }
 
 fn listed(directory: &Path) -> Option<Listed> {
@@ -331,7 +383,7 @@ impl Template {
     ///
     /// # Errors
     /// As [`Machine::boot`], and [`Error::Clone`] where it does not answer.
-    pub fn wake(&self, options: &BootOptions) -> Result<Machine, Error> {
+    fn wake(&self, options: &BootOptions) -> Result<Machine, Error> {
         // When it was last used is when this was last written; that it is not known is no reason to fail.
         let _ = File::open(self.directory.join(ABOUT)).and_then(|file| file.set_modified(SystemTime::now()));
         // Opened anew, so that each clone reads it from the beginning, even if its name is gone by now.

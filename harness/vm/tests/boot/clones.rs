@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("clones_have_nothing_in_common_that_they_must_not", clones_have_nothing_in_common_that_they_must_not),
     ("clones_without_a_window_answer_too", clones_without_a_window_answer_too),
     ("broken_templates_are_thrown_away", broken_templates_are_thrown_away),
+    ("where_templates_give_no_clones_no_other_is_made", where_templates_give_no_clones_no_other_is_made),
     ("a_template_that_cannot_be_kept_is_done_without", a_template_that_cannot_be_kept_is_done_without),
     ("two_that_make_the_same_do_not_hurt_each_other", two_that_make_the_same_do_not_hurt_each_other),
     ("room_is_bounded_and_what_was_left_is_removed", room_is_bounded_and_what_was_left_is_removed),
@@ -71,18 +72,20 @@ fn inside(directory: &Path) -> Vec<(PathBuf, u64)> {
 
 fn a_clone_comes_from_a_template_that_stays() {
     let (directory, templates) = templates(ROOM);
-    let (first, origin, told) = guest(&templates, &options());
+    let (mut first, origin, told) = guest(&templates, &options());
     assert_eq!((origin, told), (Origin::NewTemplate, vec![]));
     let release = first.hello().release.clone();
     let listed = templates.list();
     assert!(listed.len() == 1 && listed[0].release == release && listed[0].size > 10 << 20, "{listed:?}");
     let memory = directory.path().join(&listed[0].key).join("memory");
     let before = fs::read(&memory).expect("its memory");
+    assert_eq!(facts(&mut first, "fault::second_answer"), [0]);
+    assert_eq!(facts(&mut first, "fault::second_answer"), [1]);
     let (mut second, origin, told) = guest(&templates, &options());
     assert_eq!((origin, told), (Origin::Clone, vec![]));
     assert_eq!((second.hello().release.as_str(), second.cpu()), (&*release, first.cpu()));
     assert_eq!(facts(&mut second, "fault::second_answer"), [0]);
-    assert!(before == fs::read(&memory).expect("its memory"), "a clone wrote to its template");
+    assert!(before == fs::read(&memory).expect("its memory"), "a guest wrote to its template");
     let pid = second.qemu_pid();
     drop(second);
     assert_ends(pid);
@@ -146,6 +149,8 @@ fn broken_templates_are_thrown_away() {
         let (directory, templates) = templates(ROOM);
         drop(guest(&templates, &options()));
         damage(&directory.path().join(&templates.list()[0].key));
+        // Those of another process.
+        let templates = Templates::at(directory.path(), ROOM).unwrap_or_else(|error| panic!("{error}"));
         let (machine, origin, told) = guest(&templates, &options());
         assert_eq!(origin, Origin::NewTemplate, "{told:?}");
         assert!(
@@ -155,6 +160,20 @@ fn broken_templates_are_thrown_away() {
         drop(machine);
         assert_eq!(guest(&templates, &options()).1, Origin::Clone);
     }
+}
+
+fn where_templates_give_no_clones_no_other_is_made() {
+    let (directory, templates) = templates(ROOM);
+    drop(guest(&templates, &options()));
+    let memory = directory.path().join(&templates.list()[0].key).join("memory");
+    let length = fs::metadata(&memory).expect("its memory").len() as usize;
+    fs::write(&memory, vec![0xcc; length]).expect("other memory");
+    let (machine, origin, told) = guest(&templates, &options());
+    assert!(origin == Origin::Boot && told.len() == 1 && told[0].contains("was thrown away"), "{told:?}");
+    drop(machine);
+    let (mut machine, origin, told) = guest(&templates, &options());
+    assert_eq!((origin, told, templates.list().len()), (Origin::Boot, vec![], 0));
+    assert_eq!(facts(&mut machine, "fault::second_answer"), [0]);
 }
 
 fn a_template_that_cannot_be_kept_is_done_without() {
