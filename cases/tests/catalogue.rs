@@ -53,6 +53,23 @@ fn what_the_guest_is_asked_for_by_name_it_knows() {
 }
 
 #[test]
+fn what_two_probes_read_has_one_name() {
+    use atlas_model::traits::Feature;
+    let of = |feature| {
+        let mut all = probes::all().into_iter();
+        all.find(|probe| probe.subject == probes::Subject::Feature(feature)).unwrap().choreography()
+    };
+    let pairs = [
+        (Feature::MemoryControl, Feature::FilterMemoryCharged),
+        (Feature::EntrySysenter, Feature::EntrySyscall32),
+    ];
+    for (first, second) in pairs {
+        assert_eq!(of(first), format!("probe::{}", first.info().name));
+        assert_eq!(of(second), of(first));
+    }
+}
+
+#[test]
 fn the_forged_frame_is_a_true_answer_but_for_its_id() {
     use atlas_wire::frame::{BELL, Kind, frame};
     use atlas_wire::{Outcome, Response, encode};

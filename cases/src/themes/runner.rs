@@ -85,13 +85,23 @@ pub(crate) const CASES: &[Case] = &[
     ),
     staged(
         "runner::ordinary",
-        "Ordinary Ruby has the values it has outside of the sandbox.",
+        "Ordinary Ruby has the values it has outside of the sandbox, in a session: one worker for all of it.",
         FILTER,
         |stage| {
             let codes: Vec<&str> = ORDINARY.iter().map(|(code, _)| *code).collect();
-            evaluate(stage, Policy::Strict, limits(), &codes, &codes);
+            match sandbox(Policy::Strict, limits()) {
+                Ok(mut sandbox) => {
+                    let mut session = sandbox.session();
+                    say_ends(stage, &codes, &codes, |code| session.eval(code));
+                    stage.fact("the worker is there yet", session.is_alive().into());
+                }
+                Err(error) => stage.says(&format!("no sandbox: {error}")),
+            }
         },
-        |_| ORDINARY.iter().map(|(code, value)| says(format!("{}: value {value}", short(code)))).collect(),
+        |_| {
+            let values = ORDINARY.iter().map(|(code, value)| says(format!("{}: value {value}", short(code))));
+            values.chain([is("the worker is there yet", 1)]).collect()
+        },
     ),
     hostile_case!(
         "runner::hostile_ruby_strict",
@@ -217,17 +227,27 @@ fn evaluate(stage: &Stage, policy: Policy, limits: Limits, names: &[&str], codes
         Ok(sandbox) => sandbox,
         Err(error) => return stage.says(&format!("no sandbox: {error}")),
     };
-    for (name, code) in names.iter().zip(codes) {
-        let came = match sandbox.eval(code.as_ref()) {
-            Ok(outcome) => text(&outcome),
-            Err(error) => format!("not tried: {error}"),
-        };
-        stage.says(&format!("{}: {came}", short(name)));
-    }
+    say_ends(stage, names, codes, |code| sandbox.eval(code));
     match sandbox.eval("1 + 1") {
         Ok(outcome) if policy == Policy::Base || outcome.value() == Some("2") => {}
         Ok(outcome) => stage.says(&format!("and then 1 + 1: {}", text(&outcome))),
         Err(error) => stage.says(&format!("and then 1 + 1 is not tried: {error}")),
+    }
+}
+
+/// Says what each code comes to.
+fn say_ends(
+    stage: &Stage,
+    names: &[&str],
+    codes: &[impl AsRef<str>],
+    mut eval: impl FnMut(&str) -> Result<Outcome, mruby_runner::Error>,
+) {
+    for (name, code) in names.iter().zip(codes) {
+        let came = match eval(code.as_ref()) {
+            Ok(outcome) => text(&outcome),
+            Err(error) => format!("not tried: {error}"),
+        };
+        stage.says(&format!("{}: {came}", short(name)));
     }
 }
 
@@ -257,9 +277,9 @@ fn observe_hostile(stage: &Stage, attacks: &[(&str, &str)], policy: Policy) {
     let codes: Vec<&str> = attacks.iter().map(|(code, _)| *code).collect();
     // As little as the ends allow: most attacks go on until a limit is reached.
     let mut limits = limits();
-    limits.instructions = 50_000;
+    limits.instructions = 20_000;
     limits.memory = 2304 << 10;
-    limits.depth = 1000;
+    limits.depth = 500;
     evaluate(stage, policy, limits, &codes, &codes);
 }
 
