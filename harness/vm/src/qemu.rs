@@ -62,7 +62,7 @@ pub(crate) fn anonymous(content: &[u8], length: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file that is to be a guest's memory empty: all zeros, and no room taken on disk.
+/// Makes a file that is to be a guest's memory empty: all zeros, and no room taken.
 pub(crate) fn empty(file: &File) -> io::Result<()> {
     file.set_len(0)?;
     file.set_len(MEMORY << 20)

@@ -22,24 +22,21 @@ impl Machine {
     /// # Errors
     /// [`Error`]; a guest that is lost before it has said who it is is [`Error::Boot`].
     pub fn boot(image: &Path, options: &BootOptions) -> Result<Self, Error> {
-        Self::boot_in(image, options, None).map(|(machine, _)| machine)
+        let (mut machine, cpu) = Self::boot_in(image, options, None)?;
+        // With entropy getrandom(2) takes two instructions less (seen: 6.1, 6.18), and clones are given it.
+        if options.icount {
+            machine.awaken().map_err(|lost| not_booted(image, &[&cpu], lost))?;
+        }
+        Ok(machine)
     }
 
-    /// As [`Machine::boot`], with this file as the guest's memory. Gives the CPU model in QEMU's words too.
+    /// As [`Machine::boot`], with this file as the guest's memory, and without time or entropy for guests that count. Gives
+    /// the CPU model in QEMU's words too.
     pub(crate) fn boot_in(
         image: &Path,
         options: &BootOptions,
         memory: Option<&File>,
     ) -> Result<(Self, String), Error> {
-        let (mut machine, cpu) = Self::bring_up(image, options, memory)?;
-        // With entropy getrandom(2) takes two instructions less (seen: 6.1, 6.18), and clones are given it.
-        if options.icount {
-            machine.awaken().map_err(|lost| not_booted(image, &[&cpu], lost))?;
-        }
-        Ok((machine, cpu))
-    }
-
-    fn bring_up(image: &Path, options: &BootOptions, memory: Option<&File>) -> Result<(Self, String), Error> {
         let content =
             std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
         kernels::release_of(&content, image)?;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// How templates are made and kept. It is to be raised where a build makes of the same kernel, guest binary and arguments
 /// another guest, by another way into the kernel for one, or keeps something else of it.
-const MAKING: u32 = 3;
+const MAKING: u32 = 4;
 
 /// The key of the template of a kernel: a digest of how it is made, of the kernel, of the guest binary, of QEMU's version and of
 /// the machine's arguments. A state that was saved under KVM also depends on the host's processor.

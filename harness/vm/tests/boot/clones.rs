@@ -31,8 +31,20 @@ fn wall_clock() -> i64 {
 /// A directory for templates that goes with this, and the templates in it.
 pub(crate) fn templates(room: u64) -> (TempDir, Templates) {
     let directory = tempfile::tempdir().expect("a directory");
-    let templates = Templates::at(directory.path(), room).unwrap_or_else(|error| panic!("{error}"));
+    let templates = templates_at(directory.path(), room);
     (directory, templates)
+}
+
+/// The templates in a directory, as a process finds them that has made none of them.
+fn templates_at(directory: &Path, room: u64) -> Templates {
+    Templates::at(directory, room).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Gives a template memory that is another's, which only a clone's silence shows.
+fn spoil_memory(template: &Path) {
+    let memory = template.join("memory");
+    let length = fs::metadata(&memory).expect("its memory").len() as usize;
+    fs::write(memory, vec![0xcc; length]).expect("other memory");
 }
 
 /// A guest, where it came from, and what was told.
@@ -139,18 +151,13 @@ fn broken_templates_are_thrown_away() {
             fs::write(path.join("state"), state).expect("a state");
         }),
         ("about.json: ", |path| fs::write(path.join("about.json"), "{").expect("a file")),
-        // What only a clone's silence shows: memory that is another's.
-        ("the template gives no guest: ", |path| {
-            let length = fs::metadata(path.join("memory")).expect("its memory").len() as usize;
-            fs::write(path.join("memory"), vec![0xcc; length]).expect("other memory");
-        }),
+        ("the template gives no guest: ", spoil_memory),
     ];
     for (problem, damage) in breaks {
         let (directory, templates) = templates(ROOM);
         drop(guest(&templates, &options()));
         damage(&directory.path().join(&templates.list()[0].key));
-        // Those of another process.
-        let templates = Templates::at(directory.path(), ROOM).unwrap_or_else(|error| panic!("{error}"));
+        let templates = templates_at(directory.path(), ROOM);
         let (machine, origin, told) = guest(&templates, &options());
         assert_eq!(origin, Origin::NewTemplate, "{told:?}");
         assert!(
@@ -165,9 +172,7 @@ fn broken_templates_are_thrown_away() {
 fn where_templates_give_no_clones_no_other_is_made() {
     let (directory, templates) = templates(ROOM);
     drop(guest(&templates, &options()));
-    let memory = directory.path().join(&templates.list()[0].key).join("memory");
-    let length = fs::metadata(&memory).expect("its memory").len() as usize;
-    fs::write(&memory, vec![0xcc; length]).expect("other memory");
+    spoil_memory(&directory.path().join(&templates.list()[0].key));
     let (machine, origin, told) = guest(&templates, &options());
     assert!(origin == Origin::Boot && told.len() == 1 && told[0].contains("was thrown away"), "{told:?}");
     drop(machine);
