@@ -40,6 +40,13 @@ impl Guests {
         }
     }
 
+    /// Drops the template of this kernel, so that its next guest is booted.
+    pub fn forget(&self, kernel: &Kernel) {
+        if let Some(templates) = &self.templates {
+            templates.forget(kernel, &self.options);
+        }
+    }
+
     /// Whether one guest more costs next to nothing.
     #[must_use]
     pub fn are_cheap(&self) -> bool {

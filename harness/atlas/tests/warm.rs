@@ -26,7 +26,10 @@ impl Place {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         let cache = root.path().join("cache");
-        symlink(store.root().join("images"), cache.join("images")).unwrap();
+        // A link for each: the store removes images that it has no kernel for.
+        let (images, here) = (store.root().join("images"), cache.join("images"));
+        fs::create_dir(&here).unwrap();
+        names(&images).iter().for_each(|name| symlink(images.join(name), here.join(name)).unwrap());
         for name in ["store.toml", "kvm"] {
             let _ = fs::copy(store.root().join(name), cache.join(name));
         }
@@ -121,6 +124,27 @@ fn clones_give_the_verdicts_that_boots_give() {
         assert!(differing.is_empty() && warm.0.len() == cold.0.len(), "{differing:?}");
         assert_eq!(warm.1, cold.1);
     }
+}
+
+#[test]
+fn a_kernel_that_is_added_is_booted_and_leaves_what_its_runs_begin_with() {
+    let place = Place::new();
+    let image = Store::open().unwrap().resolve(&place.kernel).unwrap().path;
+    let add = |name: &str| {
+        output(place.atlas().args(["kernels", "add", "--name", name]).arg(&image), 0);
+        let [key] = &place.templates()[..] else { panic!("{:?}", place.templates()) };
+        place.path("cache/templates").join(key)
+    };
+    let mark = add("mine").join("mark");
+    fs::write(&mark, "").unwrap();
+    add("the-same");
+    assert!(!mark.exists(), "the second proof was a clone");
+    fs::write(&mark, "").unwrap();
+    output(&mut place.run(&["--case", "errno::value"]), 0);
+    assert_eq!(place.templates().len(), 1, "the run made its own");
+    assert!(mark.exists(), "the run made it anew");
+    output(place.atlas().args(["kernels", "remove", "the-same"]), 0);
+    assert_eq!(place.templates(), Vec::<String>::new());
 }
 
 #[test]

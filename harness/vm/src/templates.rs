@@ -292,6 +292,11 @@ impl Templates {
         }
     }
 
+    /// Removes the template of a kernel, if there is one. Clones that live go on.
+    pub fn forget(&self, kernel: &Kernel, options: &BootOptions) {
+        self.drop_key(&key::of(kernel, options));
+    }
+
     fn directories(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let is_aside =

@@ -4,7 +4,7 @@ mod warm;
 
 use super::{DEVIATES, Failure, interrupt};
 use crate::cli::out::sayln;
-use crate::guests::Guests;
+use crate::guests::{self, Guests};
 use crate::results::{ProbeResult, Timeline};
 use crate::run::{FirstGuest, first_guest};
 use atlas_vm::kernels::{
@@ -41,7 +41,7 @@ pub(super) enum Command {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Remove a kernel from this machine
+    /// Remove a kernel from this machine, and its templates
     Remove {
         /// Its name or release
         name: String,
@@ -99,6 +99,9 @@ pub(super) fn main(command: Command) -> Result<ExitCode, Failure> {
         Command::Add { file, name } => add(&store, &file, name.as_deref()),
         Command::Remove { name } => {
             let removed = store.remove(&name)?;
+            let templates = guests::templates(&store)?;
+            let of_it = templates.list().into_iter().filter(|template| template.kernel == removed.name);
+            of_it.for_each(|template| templates.drop_key(&template.key));
             sayln!("removed {} ({})", removed.name, removed.release);
             Ok(ExitCode::SUCCESS)
         }
@@ -174,15 +177,20 @@ fn add(store: &Store, file: &std::path::Path, name: Option<&str>) -> Result<Exit
     }
 }
 
-/// Boots a kernel and asks its probes.
+/// Boots a kernel and asks its probes. What guests of it are cloned from is left behind.
 fn prove(store: &Store, kernel: &Kernel) -> Proof {
     let accelerator = match Accelerator::find(Accel::Auto, &kernel.path, Some(&store.root().join("kvm"))) {
         Ok(accelerator) => accelerator,
         Err(error) => return Proof::Failed { reason: error.to_string() },
     };
     let options = BootOptions { accelerator: accelerator.clone(), ..BootOptions::default() };
-    // A proof is a boot.
-    match first_guest(kernel, &Guests::cold(options), &mut |_| {}) {
+    let guests = match Guests::warm(options, store) {
+        Ok(guests) => guests,
+        Err(error) => return Proof::Failed { reason: error.to_string() },
+    };
+    // A proof is a boot, and no clone of what booted once.
+    guests.forget(kernel);
+    match first_guest(kernel, &guests, &mut |trouble| eprintln!("atlas: {trouble}")) {
         Ok(FirstGuest { machine, probes, .. }) => Proof::Booted {
             release: machine.hello().release.clone(),
             accelerator: accelerator.name().into(),
