@@ -227,7 +227,7 @@ impl<'a> Work<'a> {
     #[must_use]
     pub fn lost(&self, kernel: &str, jit: Jit, lost: &Lost) -> CaseResult {
         let verdict = match lost.reason {
-            Reason::Timeout(_) | Reason::Stalled(_) => Verdict::Hung,
+            Reason::Timeout(_) | Reason::Stuck { .. } | Reason::Stalled(_) => Verdict::Hung,
             _ => Verdict::Crashed,
         };
         CaseResult {

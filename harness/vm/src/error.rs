@@ -104,12 +104,28 @@ pub enum Reason {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// No answer in time, from a QEMU that goes on and complains, as it does of a processor that KVM cannot enter.
+    #[error("no answer within {limit:?}, and QEMU says: {said}")]
+    Stuck {
+        /// The time.
+        limit: Duration,
+        /// What it complains of.
+        said: String,
+    },
     /// A line was flooded; which one, and with how much.
     #[error("the guest flooded {0}")]
     Flooded(String),
     /// The guest broke the protocol; how.
     #[error("the guest broke the protocol: {0}")]
     Protocol(String),
+}
+
+impl Reason {
+    /// Whether there was no answer in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Stuck { .. })
+    }
 }
 
 impl fmt::Display for Lost {

@@ -258,6 +258,10 @@ impl Machine {
 
     fn lose(&mut self, over: Over) -> Lost {
         let reason = match over {
+            Over::Lost(Reason::Timeout(limit)) => match self.qemu.complaint() {
+                Some(said) => Reason::Stuck { limit, said },
+                None => Reason::Timeout(limit),
+            },
             Over::Lost(reason) => reason,
             Over::Closed => self.qemu.why_it_ended(),
         };

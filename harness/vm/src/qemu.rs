@@ -147,6 +147,14 @@ impl Qemu {
         let _ = self.process.end();
     }
 
+    /// What a QEMU that still runs complains of, in a line: the first that names an error, or the first.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = readable(&complaints);
+        let line = said.lines().find(|line| line.contains("error")).or_else(|| said.lines().next())?;
+        Some(line.trim().to_owned()).filter(|line| !line.is_empty())
+    }
+
     /// Why a QEMU that has closed its lines ended, once it is reaped.
     pub(crate) fn why_it_ended(&self) -> Reason {
         let status = match self.process.wait_briefly(LAST_WORDS).and_then(|()| self.process.end()) {

@@ -204,7 +204,7 @@ impl<'a> Leg<'a> {
 
     /// Counts a lost guest, and gives the kernel up when it was one too many.
     fn count(&self, reason: &Reason) {
-        let dear = !self.plan.guests.are_cheap() || matches!(reason, Reason::Timeout(_));
+        let dear = !self.plan.guests.are_cheap() || reason.is_timeout();
         let lost = self.lost.fetch_add(1, SeqCst) + 1;
         let cost = if dear { DEAR } else { 1 };
         let before = self.patience.fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(cost)));

@@ -19,6 +19,8 @@ use std::time::Duration;
 const FILE: &str = "probes.json";
 /// How long a probe may take at a first boot.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many probes may take a first guest down before its kernel counts as unusable.
+const LOSSES: usize = 4;
 /// How much longer than the guest's own limit the host waits for an answer.
 pub(super) const MARGIN: Duration = Duration::from_secs(8);
 
@@ -87,6 +89,30 @@ impl Known {
         Ok((answers, results))
     }
 
+    /// The same by guests that may be lost: `ask` gives an outcome, or how it lost the guest, which `another` hears and
+    /// takes the place of.
+    ///
+    /// # Errors
+    /// How the last of too many was lost, or what `another` fails with.
+    fn complete_by<G>(
+        &mut self,
+        series: Series,
+        mut guest: G,
+        mut another: impl FnMut(String) -> Result<G, String>,
+        mut ask: impl FnMut(&mut G, &Probe, Item) -> Result<Outcome, String>,
+    ) -> Result<(G, Answers, Vec<ProbeResult>), String> {
+        let mut left = LOSSES;
+        let (answers, results) = self.complete(series, |probe, item| match ask(&mut guest, probe, item) {
+            Err(lost) if left > 0 => {
+                left -= 1;
+                guest = another(lost.clone())?;
+                Ok(Err(lost))
+            }
+            answer => answer.map(Ok),
+        })?;
+        Ok((guest, answers, results))
+    }
+
     /// The outcome of the same question.
     fn outcome(&self, question: Digest) -> Option<Outcome> {
         self.kept.iter().find(|kept| kept.question == question).map(|kept| kept.outcome.clone())
@@ -122,7 +148,8 @@ pub struct FirstGuest {
     pub traits: Traits,
 }
 
-/// Gets a guest and its probes' answers: for `fetch`, `add`, `fuzz` and `warm`.
+/// Gets a guest and its probes' answers: for `fetch`, `add`, `fuzz` and `warm`. A probe that takes its guest down is
+/// left unanswered, and told of.
 ///
 /// # Errors
 /// A sentence that says why the kernel does not count as usable.
@@ -131,11 +158,15 @@ pub fn first_guest(
     guests: &Guests,
     tell: &mut dyn FnMut(String),
 ) -> Result<FirstGuest, String> {
-    let mut machine = guests.take(kernel, tell).map_err(|error| error.to_string())?;
+    let mut take = |told: Option<String>| {
+        told.into_iter().for_each(&mut *tell);
+        guests.take(kernel, tell).map_err(|error| error.to_string())
+    };
+    let machine = take(None)?;
     let series: Series = machine.hello().release.parse().unwrap_or(kernel.series);
     let mut known = Known::of(guests, kernel);
-    let (answers, probes) =
-        known.complete(series, |probe, item| ask(&mut machine, probe, item).map(Ok::<_, String>))?;
+    let another = |lost| take(Some(lost));
+    let (machine, answers, probes) = known.complete_by(series, machine, another, ask)?;
     known.keep();
     Ok(FirstGuest { machine, probes, traits: judge::traits_of(&answers) })
 }
@@ -153,6 +184,33 @@ fn ask(machine: &mut Machine, probe: &Probe, item: Item) -> Result<Outcome, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_that_takes_its_guest_down_is_unanswered_and_the_next_has_another_guest() {
+        let series = Series::new(6, 12);
+        // Guests are numbered. `fatal` of the probes take theirs down.
+        let complete = |fatal: usize| {
+            let (mut number, mut asked) = (0, 0);
+            let another = |lost: String| {
+                assert_eq!(lost, "it panicked");
+                number += 1;
+                Ok(number)
+            };
+            Known::default().complete_by(series, 0, another, |_, _, _| {
+                asked += 1;
+                if asked <= fatal {
+                    Err("it panicked".into())
+                } else {
+                    Ok(Outcome::Impossible("alive".into()))
+                }
+            })
+        };
+        let (guest, answers, results) = complete(LOSSES).unwrap();
+        assert_eq!((guest, answers.len()), (LOSSES, atlas_cases::probes::all().len()));
+        let lost = results.iter().take_while(|probe| probe.evidence.contains("it panicked"));
+        assert_eq!((lost.count(), answers[0].1), (LOSSES, None));
+        assert_eq!(complete(LOSSES + 1).unwrap_err(), "it panicked");
+    }
 
     #[test]
     fn an_answer_is_kept_for_its_question_alone_and_the_last_one_counts() {

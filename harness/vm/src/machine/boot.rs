@@ -98,7 +98,7 @@ fn gave_up(lost: &Lost) -> bool {
 
 /// Whether a kernel that was entered as it is may be lost for that.
 fn may_be_the_entry(lost: &Lost) -> bool {
-    gave_up(lost) || matches!(lost.reason, Reason::Timeout(_) | Reason::QemuExited(_))
+    gave_up(lost) || lost.reason.is_timeout() || matches!(lost.reason, Reason::QemuExited(_))
 }
 
 fn not_booted(image: &Path, tried: &[impl AsRef<str>], lost: Lost) -> Error {

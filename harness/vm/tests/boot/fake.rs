@@ -69,6 +69,11 @@ pub(crate) fn play(role: &str) -> ExitCode {
             eprintln!("qemu: could not load kernel\u{1b}[2J");
             ExitCode::FAILURE
         }
+        "complaining-and-staying" => {
+            eprintln!("warning: host doesn't support requested feature");
+            eprintln!("error: kvm run failed Invalid argument\nRAX=0000000000000000");
+            for_ever()
+        }
         "complaining-for-ever" => loop {
             eprintln!("qemu: it is all wrong");
         },

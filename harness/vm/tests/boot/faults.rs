@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_boot_that_hangs_is_given_up_and_not_repeated", a_boot_that_hangs_is_given_up_and_not_repeated),
     ("what_qemu_complains_of_is_told", what_qemu_complains_of_is_told),
     ("endless_complaints_are_bounded", endless_complaints_are_bounded),
+    ("what_qemu_complains_of_while_it_goes_on_is_told", what_qemu_complains_of_while_it_goes_on_is_told),
     ("a_guest_that_resets_on_every_model_is_named", a_guest_that_resets_on_every_model_is_named),
     ("a_flooded_console_is_an_end", a_flooded_console_is_an_end),
     ("a_flooded_frame_line_is_an_end", a_flooded_frame_line_is_an_end),
@@ -93,7 +94,17 @@ fn endless_complaints_are_bounded() {
         fake("complaining-for-ever")(options);
         options.limit = Duration::from_millis(500);
     });
-    assert!(matches!(lost.reason, Reason::Timeout(_)), "{lost}");
+    assert!(lost.reason.is_timeout(), "{lost}");
+}
+
+fn what_qemu_complains_of_while_it_goes_on_is_told() {
+    let limit = Duration::from_millis(500);
+    let lost = lost_in_boot(|options| {
+        fake("complaining-and-staying")(options);
+        options.limit = limit;
+    });
+    let said = "error: kvm run failed Invalid argument".to_owned();
+    assert_eq!(lost.reason, Reason::Stuck { limit, said });
 }
 
 fn a_guest_that_resets_on_every_model_is_named() {
