@@ -1,7 +1,7 @@
 //! Warm starts by the real command: clones show what boots show, and nothing is left behind.
 
 use assert_cmd::cargo::cargo_bin_cmd;
-use atlas_vm::kernels::Store;
+use atlas_vm::kernels::{Proof, Store};
 use seccomp_atlas::results::{CaseResult, Report};
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,6 +65,14 @@ impl Place {
         let new: Vec<String> = in_shared_memory().into_iter().filter(|name| !shared.contains(name)).collect();
         assert_eq!(new, Vec::<String>::new());
     }
+}
+
+fn quiet(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -167,12 +175,6 @@ fn a_broken_template_is_thrown_away_with_a_line_that_says_so() {
 fn nothing_is_left_after_success_failure_and_interruption() {
     let place = Place::new();
     let shared = in_shared_memory();
-    let quiet = |mut command: Command| -> Child {
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    };
-    let signal = |child: &Child, name: &str| {
-        assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
-    };
     // While the template is being made, and while clones of it are asked.
     for warm in [false, true] {
         for (name, code) in [("-INT", Some(2)), ("-KILL", None)] {
@@ -203,4 +205,51 @@ fn nothing_is_left_after_success_failure_and_interruption() {
     assert!(String::from_utf8_lossy(&listed.stdout).contains("templates: 1, "), "{listed:?}");
     output(place.atlas().args(["kernels", "warm", "--drop"]), 0);
     assert_eq!(place.templates(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_first_boot_says_nothing_of_the_kernel() {
+    let place = Place::new();
+    let store = Store::at(place.path("cache")).unwrap();
+    for kernel in store.list().unwrap() {
+        store.prove(&kernel.name, Proof::NotYet).unwrap();
+    }
+    let being_made = || place.templates().iter().any(|name| name.starts_with('.'));
+    let mut fetch = place.atlas();
+    fetch.args(["kernels", "fetch"]);
+    let mut child = quiet(fetch);
+    wait_for("a first boot", being_made);
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let proofs: Vec<Proof> = store.list().unwrap().into_iter().map(|kernel| kernel.proof).collect();
+    assert!(proofs.iter().all(|proof| *proof == Proof::NotYet), "{proofs:?}");
+    // What was not booted yet is not left out without a word.
+    let said = stderr(&output(place.atlas().args(["run", "--case", "errno::value"]), 2));
+    assert!(said.contains("its first boot was cut short") && said.contains("atlas kernels remove"), "{said}");
+
+    let image = store.path_of(&store.list().unwrap()[0]);
+    let mut add = place.atlas();
+    add.args(["kernels", "add", "--name", "mine"]).arg(&image);
+    let mut child = quiet(add);
+    wait_for("a first boot", being_made);
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert!(store.list().unwrap().iter().all(|kernel| kernel.name != "mine"));
+}
+
+#[test]
+fn what_an_interruption_did_is_not_taken_for_what_kvm_does() {
+    let place = Place::new();
+    for milliseconds in [20, 50, 100, 150] {
+        let _ = fs::remove_file(place.path("cache/kvm"));
+        let mut run = place.atlas();
+        run.args(["run", "--kernel", &place.kernel, "--case", "errno::value", "--out"])
+            .arg(place.path("out"));
+        let mut child = quiet(run);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        signal(&child, "-INT");
+        child.wait().unwrap();
+        let kept = fs::read_to_string(place.path("cache/kvm")).unwrap_or_default();
+        assert!(!["interrupted", "SIGKILL"].iter().any(|word| kept.contains(word)), "{kept}");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::accel::{Accel, Accelerator};
 use crate::error::{Error, Reason};
 use crate::machine::{BootOptions, Machine};
+use crate::qemu::all_were_killed;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +28,10 @@ impl Accelerator {
         }
         let answer = remembered(memory).unwrap_or_else(|| {
             let answer = probe(image);
-            remember(memory, &answer);
+            // A guest that was ended by Ctrl-C says nothing of KVM.
+            if !all_were_killed() {
+                remember(memory, &answer);
+            }
             answer
         });
         match answer.as_str() {

@@ -2,7 +2,7 @@
 
 mod warm;
 
-use super::{DEVIATES, Failure, interrupt};
+use super::{DEVIATES, ENVIRONMENT, Failure, interrupt};
 use crate::cli::out::sayln;
 use crate::guests::{self, Guests};
 use crate::results::{ProbeResult, Timeline};
@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -163,10 +164,15 @@ fn verify(store: &Store) -> Result<ExitCode, Failure> {
 
 fn add(store: &Store, file: &std::path::Path, name: Option<&str>) -> Result<ExitCode, Failure> {
     atlas_vm::version()?;
-    interrupt::watch()?;
+    let stop = interrupt::watch()?;
     let stored = store.add(file, name)?;
     eprintln!("{}: {}, boots for the first time", stored.name, stored.release);
     let proof = prove(store, &store.resolve_unproven(&stored)?);
+    if stop.load(SeqCst) {
+        store.remove(&stored.name)?;
+        eprintln!("interrupted: {} was not added", stored.name);
+        return Ok(ExitCode::from(ENVIRONMENT));
+    }
     store.prove(&stored.name, proof.clone())?;
     match proof {
         Proof::Failed { reason } => Err(Box::new(Error::NotProven { name: stored.name, reason })),
@@ -215,7 +221,7 @@ fn counted(probes: &[ProbeResult]) -> String {
 impl Fetch {
     fn main(self, store: &Store) -> Result<ExitCode, Failure> {
         atlas_vm::version()?;
-        interrupt::watch()?;
+        let stop = interrupt::watch()?;
         let manifest = match &self.manifest {
             Some(path) => Manifest::read(path)?,
             None => Manifest::embedded()?,
@@ -234,10 +240,15 @@ impl Fetch {
         });
         let options = FetchOptions { series: self.kernel, group: self.group, archive, update: self.update };
         let mut show = Show::new();
-        let errors =
+        let fetched =
             store.fetch(&manifest, &lock, &options, &mut |event| show.event(&event), &mut |kernel| {
                 prove(store, kernel)
-            })?;
+            });
+        if stop.load(SeqCst) {
+            eprintln!("interrupted; what was there is kept, and the same command goes on");
+            return Ok(ExitCode::from(ENVIRONMENT));
+        }
+        let errors = fetched?;
         if let Some(path) = &self.lock {
             store.list()?.iter().for_each(|stored| lock.record(stored));
             lock.write(path)?;

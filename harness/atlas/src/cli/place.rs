@@ -93,13 +93,10 @@ pub(super) fn guests(store: &Store, cold: bool, options: BootOptions) -> Result<
 /// The kernels that are wanted, oldest first, with unique names; the default ones where none is.
 pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, Failure> {
     let mut kernels = if wanted.is_empty() {
-        store.default_kernels()?
+        default_kernels(store)?
     } else {
-        wanted.iter().map(|name| store.resolve(name)).collect::<Result<_, _>>()?
+        wanted.iter().map(|name| store.resolve(name)).collect::<Result<Vec<_>, _>>()?
     };
-    if kernels.is_empty() {
-        return Err("no kernels on this machine yet: `atlas kernels fetch` fetches the default ones".into());
-    }
     kernels.sort_by_key(|kernel| (kernel.series, kernel.name.clone()));
     kernels.dedup_by(|one, other| one.name == other.name && one.sha256 == other.sha256);
     // Reports and results name kernels, so two images of one name are told apart by their digest.
@@ -112,6 +109,28 @@ pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, F
         }
     }
     Ok(kernels)
+}
+
+/// The default kernels: all that were fetched, or none where one of them does not count as usable.
+fn default_kernels(store: &Store) -> Result<Vec<Kernel>, Failure> {
+    let (default, added): (Vec<_>, Vec<_>) = store.list()?.into_iter().partition(|stored| stored.default);
+    if default.is_empty() {
+        let names: Vec<String> =
+            added.into_iter().map(|stored| format!("--kernel {}", stored.name)).collect();
+        return Err(match &names[..] {
+            [] => "no kernels on this machine yet: `atlas kernels fetch` fetches the default ones".into(),
+            names => format!(
+                "none of the default kernels is on this machine: say {}, or fetch them with `atlas kernels fetch`",
+                names.join(" ")
+            )
+            .into(),
+        });
+    }
+    let resolved = default.iter().map(|stored| store.resolve(&stored.name)).collect::<Result<Vec<_>, _>>();
+    resolved.map_err(|error| {
+        format!("{error}; `atlas kernels fetch` boots it again, and `atlas kernels remove` leaves it out")
+            .into()
+    })
 }
 
 /// A guest a processor, as far as memory goes: two on one keep each other's code out of its caches.

@@ -3,6 +3,7 @@
 use super::apt::{self, Apt, Package, Unread};
 use super::{Archive, Entry, Error, Kernel, Lock, Locked, Manifest, Store, Stored, deb, image};
 use crate::digest;
+use crate::qemu::all_were_killed;
 use serde::{Deserialize, Serialize};
 use std::fs;
 
@@ -92,6 +93,9 @@ impl Store {
     /// Two fetches at once are safe: the second waits for the first one's downloads and finds them.
     /// `prove` is called without the store's lock held.
     ///
+    /// Once [`crate::kill_all`] was called there are no more downloads and proofs, and what was being booted stays as
+    /// it was.
+    ///
     /// # Errors
     /// [`Error`] at once where nothing can be fetched at all.
     pub fn fetch(
@@ -130,6 +134,9 @@ impl Store {
         for mut stored in to_prove {
             tell(FetchEvent::Proving { series: stored.name.clone() });
             stored.proof = prove(&self.resolve_unproven(&stored)?);
+            if all_were_killed() {
+                break;
+            }
             self.prove_image(&stored.name, &stored.sha256, stored.proof.clone())?;
             if let Proof::Failed { reason } = &stored.proof {
                 errors.push(Error::NotProven { name: stored.name.clone(), reason: reason.clone() });
@@ -163,6 +170,9 @@ impl Store {
         let unread = apt.update()?;
         let mut fetched = Vec::new();
         for entry in entries {
+            if all_were_killed() {
+                break;
+            }
             let locked = lock.series(&entry.series).filter(|_| !options.update);
             let taken = choose(&apt, entry, locked, unread.as_ref(), tell)
                 .and_then(|package| self.take(&apt, entry, &package, locked, tell));

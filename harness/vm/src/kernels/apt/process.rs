@@ -1,6 +1,7 @@
 //! apt's and dpkg's programs: run within a limit, ended with us, asked why they failed.
 
 use crate::kernels::Error;
+use crate::qemu::all_were_killed;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -33,20 +34,21 @@ pub(super) fn run(
     }
     let mut child = command.spawn().map_err(|error| cannot_start(what, &error))?;
     let start = Instant::now();
-    let mut late = false;
+    let mut cut_short = None;
     let status: ExitStatus = loop {
         if let Some(status) = child.try_wait().map_err(system)? {
             break status;
         }
-        if !late && start.elapsed() > limit {
-            late = true;
+        if cut_short.is_none() && (start.elapsed() > limit || all_were_killed()) {
+            let late = format!("it took longer than {} s", limit.as_secs());
+            cut_short = Some(if all_were_killed() { "it was interrupted".into() } else { late });
             child.kill().map_err(system)?;
         }
         tick();
         std::thread::sleep(TICK);
     };
-    if late {
-        return Err(failed(format!("it took longer than {} s", limit.as_secs())));
+    if let Some(why) = cut_short {
+        return Err(failed(why));
     }
     if !status.success() {
         let said = text(&mut err).map_err(system)?;
