@@ -1,9 +1,13 @@
 //! Reading a report back: from a JSON file, or from a directory that keeps results.
 
+use crate::bounded;
 use crate::results::{Report, SCHEMA};
 use crate::store::{self, StoreError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+/// How long a report may be, in bytes: one of eleven kernels has about 20 MB.
+const LONGEST: u64 = 256 << 20;
 
 /// A report that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +57,11 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
     if path.is_dir() {
         return Ok(store::load(path)?);
     }
-    let text = std::fs::read(path).map_err(|source| ReadError::File { path: path.into(), source })?;
-    let wrong =
-        |error: serde_json::Error| ReadError::NoReport { path: path.into(), problem: error.to_string() };
+    let text =
+        bounded::read(path, LONGEST).map_err(|source| ReadError::File { path: path.into(), source })?;
+    let no_report = |problem| ReadError::NoReport { path: path.into(), problem };
+    let text = text.ok_or_else(|| no_report(format!("it is longer than {} MiB", LONGEST >> 20)))?;
+    let wrong = |error: serde_json::Error| no_report(error.to_string());
     let versioned: Versioned = serde_json::from_slice(&text).map_err(wrong)?;
     if versioned.schema != u64::from(SCHEMA) {
         return Err(ReadError::Schema { path: path.into(), found: versioned.schema });

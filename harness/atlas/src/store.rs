@@ -4,11 +4,14 @@
 use crate::event::{Event, Sink};
 use crate::fold::Fold;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The file of events in a directory of results.
 const EVENTS: &str = "events.jsonl";
+
+/// How long a line may be, in bytes. The first one has the whole catalogue, and that is less than a hundredth of it.
+const LINE: u64 = 64 << 20;
 
 /// What can go wrong with stored results.
 #[derive(Debug, thiserror::Error)]
@@ -93,9 +96,12 @@ impl Writer {
 
 /// A killed run may have left half a line at the end.
 fn trim(file: &mut File, path: &Path) -> Result<(), StoreError> {
-    let bytes = fs::read(path).map_err(failed("cannot read", path))?;
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    file.set_len(whole as u64).map_err(failed("cannot write", path))?;
+    let mut whole = 0;
+    each_line(BufReader::new(&*file), path, |_, line| {
+        whole += line.len() as u64;
+        Ok(())
+    })?;
+    file.set_len(whole).map_err(failed("cannot write", path))?;
     io::Seek::seek(file, io::SeekFrom::End(0)).map_err(failed("cannot write", path))?;
     Ok(())
 }
@@ -127,24 +133,40 @@ pub fn replay(directory: &Path, sink: &mut dyn Sink) -> Result<(), StoreError> {
         }
         Err(error) => return Err(failed("cannot read", &path)(error)),
     };
-    let mut reader = BufReader::new(file);
-    let mut text = Vec::new();
     let mut events = 0;
-    for line in 1.. {
-        text.clear();
-        let read = reader.read_until(b'\n', &mut text).map_err(failed("cannot read", &path))?;
-        if read == 0 || text.last() != Some(&b'\n') {
-            break;
-        }
-        let event: Event = serde_json::from_slice(&text).map_err(|error| StoreError::Damaged {
+    each_line(BufReader::new(file), &path, |line, text| {
+        let event: Event = serde_json::from_slice(text).map_err(|error| StoreError::Damaged {
             path: path.clone(),
             line,
             problem: error.to_string(),
         })?;
         sink.take(&event);
         events += 1;
-    }
+        Ok(())
+    })?;
     if events == 0 { Err(StoreError::Nothing(directory.to_owned())) } else { Ok(()) }
+}
+
+/// Goes through the lines that are whole, with their numbers from 1 and the newline.
+fn each_line(
+    mut reader: impl BufRead,
+    path: &Path,
+    mut take: impl FnMut(usize, &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        reader.by_ref().take(LINE).read_until(b'\n', &mut text).map_err(failed("cannot read", path))?;
+        if text.len() as u64 == LINE {
+            let problem = format!("it is longer than {} MiB", LINE >> 20);
+            return Err(StoreError::Damaged { path: path.to_owned(), line, problem });
+        }
+        if text.last() != Some(&b'\n') {
+            break;
+        }
+        take(line, &text)?;
+    }
+    Ok(())
 }
 
 /// The report of stored results.

@@ -100,6 +100,12 @@ fn errors() {
         &["kernels", "add", "no-such-file"],
         &["kernels", "fetch", "--group", "historic"],
         &["kernels", "fetch", "--kernel", "3.10"],
+        // What has no end is refused at a bound.
+        &["diff", "/dev/zero", "/dev/zero"],
+        &["report", "--merge", "/dev/zero"],
+        &["bench", "--from", "/dev/zero"],
+        &["kernels", "fetch", "--manifest", "/dev/zero"],
+        &["kernels", "fetch", "--lock", "/dev/zero"],
     ]
     .iter()
     .map(|arguments| said(arguments))

@@ -4,7 +4,7 @@
 //! and says what it has. A kernel that is on disk and has booted stays as it is, whatever the lock
 //! says: no network is needed for it. Only [`super::FetchOptions::update`] replaces it.
 
-use super::{Error, Proof, Stored};
+use super::{Error, Proof, Stored, whole::read_text};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -61,7 +61,7 @@ impl Lock {
     /// # Errors
     /// [`Error::File`] and [`Error::Toml`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        match std::fs::read_to_string(path) {
+        match read_text(path) {
             Ok(text) => Self::parse(&text, path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(Error::file("cannot read", path)(error)),

@@ -1,6 +1,6 @@
 //! `vm-images/kernels.toml`: what to boot.
 
-use super::Error;
+use super::{Error, whole::read_text};
 use atlas_model::traits::Series;
 use serde::Deserialize;
 use std::path::Path;
@@ -56,7 +56,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::File`] and [`Error::Toml`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::file("cannot read", path))?;
+        let text = read_text(path).map_err(Error::file("cannot read", path))?;
         Self::parse(&text, path)
     }
 

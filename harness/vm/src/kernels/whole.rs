@@ -1,10 +1,23 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, and texts of a bounded length.
 
 use super::Error;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// How long a manifest or a lock may be, in bytes.
+const LONGEST: u64 = 4 << 20;
+
+/// A whole text. Its file may be a device, whose length means nothing.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if length as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {} MiB", LONGEST >> 20)));
+    }
+    Ok(text)
+}
 
 /// Writes a file so that others see the old one or the new one, never a part.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Error> {

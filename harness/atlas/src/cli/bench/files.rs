@@ -1,12 +1,19 @@
 //! Files in and out.
 
 use crate::bench::results::{Bench, SCHEMA};
+use crate::bounded;
 use crate::cli::Failure;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// How long a file of figures, weights or text may be, in bytes.
+const LONGEST: u64 = 64 << 20;
+
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+    let cannot = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
+    let bytes = bounded::read(path, LONGEST).map_err(|error| cannot(&error))?;
+    let bytes = bytes.ok_or_else(|| cannot(&format!("it is longer than {} MiB", LONGEST >> 20)))?;
+    Ok(String::from_utf8(bytes).map_err(|error| cannot(&error))?)
 }
 
 /// Figures that were written earlier.
