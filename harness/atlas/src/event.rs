@@ -5,6 +5,15 @@ use crate::results::{CaseInfo, CaseResult, Host, ProbeResult};
 use crate::shard::Shard;
 use serde::{Deserialize, Serialize};
 
+/// What the guests of a run are to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// More words for the kernels' command lines.
+    pub append: Vec<String>,
+    /// CPU models, in QEMU's words, in the order they are tried.
+    pub cpus: Vec<String>,
+}
+
 /// What happens in a run, in the order in which it happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -22,6 +31,9 @@ pub enum Event {
         /// The JIT settings that were asked for.
         #[serde(default)]
         jit: Option<JitChoice>,
+        /// What the guests were to be.
+        #[serde(default)]
+        wanted: Option<Wanted>,
         /// The machine.
         host: Host,
         /// What is asked of each kernel.

@@ -62,7 +62,7 @@ impl Fold {
 impl Sink for Fold {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { tool, catalogue, shard, host, cases, kernels, jit: _ } => {
+            Event::RunStarted { tool, catalogue, shard, host, cases, kernels, jit: _, wanted: _ } => {
                 self.report.tool.clone_from(tool);
                 self.report.catalogue.clone_from(catalogue);
                 self.report.shard = *shard;

@@ -10,7 +10,7 @@ mod queue;
 pub use probing::{FirstGuest, first_guest};
 
 use crate::catalogue;
-use crate::event::{Event, Sink};
+use crate::event::{Event, Sink, Wanted};
 use crate::plan::Plan;
 use crate::results::Host;
 use atlas_vm::Accelerator;
@@ -37,6 +37,10 @@ pub fn run(plan: &Plan, stop: &AtomicBool, sink: &mut dyn Sink) {
         catalogue: catalogue::digest().into(),
         shard: plan.shard,
         jit: Some(plan.jit),
+        wanted: Some(Wanted {
+            append: plan.guests.options.append.clone(),
+            cpus: plan.guests.options.cpus.clone(),
+        }),
         host: host(&plan.guests.options.accelerator),
         cases: plan.case_infos(),
         kernels: plan.kernel_infos(),

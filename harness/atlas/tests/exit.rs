@@ -207,6 +207,7 @@ fn store(report: &Report, directory: &Path) {
         catalogue: report.catalogue.clone(),
         shard: report.shard,
         jit: None,
+        wanted: None,
         host: report.host.clone(),
         cases: report.cases.clone(),
         kernels: report.kernels.iter().map(info).collect(),

@@ -204,7 +204,7 @@ fn killing_qemu_costs_one_case() {
 fn an_interrupted_run_keeps_its_results_and_goes_on() {
     let (token, out) = (Token::new("interrupt"), tempfile::tempdir().unwrap());
     let [kernel, _] = kernels();
-    let arguments = ["--case", "errno", "--case", "kill", "--kernel", &kernel];
+    let arguments = ["--case", "errno", "--case", "kill", "--kernel", &kernel, "--append", "nosmep"];
     for (name, code) in [("-INT", Some(2)), ("-KILL", None)] {
         let mut child = start(run(&token, out.path()).args(arguments));
         wait_for_verdict(out.path());
@@ -224,10 +224,16 @@ fn an_interrupted_run_keeps_its_results_and_goes_on() {
     let [_, another] = kernels();
     other(&["--kernel", &another], &format!("1 kernels, this one 1; it asks {kernel}"));
     other(&["--jit", "on"], "of other JIT settings: leave --jit out");
+    other(&["--append", "nosmap"], "of other words for the kernels: leave --append out");
+    other(&["--cpu", "EPYC"], "of another CPU model: leave --cpu out");
+    other(&["--faults"], "leave --faults out");
     let output = run(&token, out.path()).arg("--resume").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let whole = report(out.path());
     assert!(whole.complete && whole.results.len() > before);
+    let events = std::fs::read_to_string(out.path().join("events.jsonl")).unwrap();
+    let started: Vec<_> = events.lines().filter(|line| line.contains("run-started")).collect();
+    assert!(started.len() == 2 && started[0].contains("nosmep") && started[1].contains("nosmep"));
     assert!(whole.kernels.len() == 1 && whole.results.iter().any(|result| result.case.starts_with("kill::")));
     token.assert_none_left();
 }

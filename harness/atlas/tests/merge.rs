@@ -44,6 +44,7 @@ fn tell(fold: &mut Fold, report: &Report, shard: Option<Shard>) {
         catalogue: report.catalogue.clone(),
         shard,
         jit: None,
+        wanted: None,
         host: report.host.clone(),
         cases: cases.clone(),
         kernels: report.kernels.iter().map(info).collect(),

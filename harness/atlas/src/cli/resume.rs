@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::place::kernels;
-use crate::event::{Event, KernelInfo};
+use crate::event::{Event, KernelInfo, Wanted};
 use crate::plan::{JitChoice, select};
 use crate::results::{Jit, Verdict};
 use crate::shard::Shard;
@@ -26,6 +26,8 @@ pub(super) struct Earlier {
     pub(super) shard: Option<Shard>,
     /// `None` in directories of older versions.
     jit: Option<JitChoice>,
+    /// As `jit`.
+    wanted: Option<Wanted>,
     directory: String,
 }
 
@@ -47,12 +49,12 @@ impl Earlier {
             .into());
         }
         let started = events.iter().find_map(|event| match event {
-            Event::RunStarted { cases, kernels, shard, jit, .. } => {
-                Some((cases.clone(), kernels.clone(), *shard, *jit))
+            Event::RunStarted { cases, kernels, shard, jit, wanted, .. } => {
+                Some((cases.clone(), kernels.clone(), *shard, *jit, wanted.clone()))
             }
             _ => None,
         });
-        let (cases, kernels, shard, jit) = started.ok_or_else(|| {
+        let (cases, kernels, shard, jit, wanted) = started.ok_or_else(|| {
             format!("the run in {directory} never began: leave --resume out and it begins anew")
         })?;
         let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);
@@ -64,7 +66,7 @@ impl Earlier {
         });
         let done = done.collect();
         let cases = cases.into_iter().map(|case| case.name).collect();
-        Ok(Self { done, events, cases, kernels, shard, jit, directory })
+        Ok(Self { done, events, cases, kernels, shard, jit, wanted, directory })
     }
 
     /// The cases that it was to ask.
@@ -126,6 +128,18 @@ impl Earlier {
             }
             (was, now) => Ok(was.or(now).unwrap_or_default()),
         }
+    }
+
+    /// What its guests were to be; words and CPU models that are given must be these.
+    pub(super) fn wanted(&self, given: Wanted) -> Result<Wanted, Failure> {
+        let Some(was) = &self.wanted else { return Ok(given) };
+        if ![&[][..], &was.append].contains(&&given.append[..]) {
+            return Err(self.another("other words for the kernels", "leave --append out to go on with it"));
+        }
+        if ![&[][..], &was.cpus].contains(&&given.cpus[..]) {
+            return Err(self.another("another CPU model", "leave --cpu out to go on with it"));
+        }
+        Ok(was.clone())
     }
 
     fn another(&self, how: &str, do_instead: &str) -> Failure {

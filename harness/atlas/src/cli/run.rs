@@ -6,7 +6,7 @@ use super::resume::Earlier;
 use super::{ENVIRONMENT, Failure, interrupt};
 use crate::casefile::CaseFile;
 use crate::cli::out::{say, sayln};
-use crate::event::{Event, Sink};
+use crate::event::{Event, Sink, Wanted};
 use crate::fold::Fold;
 use crate::plan::{JitChoice, Plan, select};
 use crate::progress::Progress;
@@ -100,11 +100,23 @@ Examples:
   atlas run --fail-on new-deviation --baseline old.json
                                                    fail for what was not so before";
 
+impl Args {
+    /// The options that choose cases, of those that were given.
+    fn selecting(&self) -> Vec<&'static str> {
+        let given = [
+            ("--case", !self.case.is_empty()),
+            ("--experiment", !self.experiment.is_empty()),
+            ("--faults", self.faults),
+            ("--shard", self.shard.is_some()),
+        ];
+        given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
+}
+
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let earlier = args.resume.then(|| Earlier::read(&args.out, args.repeat)).transpose()?;
-    let selects =
-        !(args.case.is_empty() && args.experiment.is_empty()) || args.faults || args.shard.is_some();
-    let cases = if let Some(earlier) = earlier.as_ref().filter(|_| !selects) {
+    let selecting = args.selecting();
+    let cases = if let Some(earlier) = earlier.as_ref().filter(|_| selecting.is_empty()) {
         earlier.cases()?
     } else if args.experiment.is_empty() {
         select(&args.case, args.faults)?
@@ -117,7 +129,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         None => cases,
     };
     if let Some(earlier) = &earlier {
-        earlier.same_cases(&cases, "leave --case out to go on with it")?;
+        earlier.same_cases(&cases, &format!("leave {} out to go on with it", selecting.join(" and ")))?;
     }
     if args.list {
         for case in &cases {
@@ -132,12 +144,13 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         Some(earlier) if args.kernel.is_empty() => earlier.kernels(&store)?,
         _ => kernels(&store, &args.kernel)?,
     };
-    let jit = match &earlier {
+    let wanted = Wanted { append: args.append, cpus: args.cpu.into_iter().collect() };
+    let (jit, wanted) = match &earlier {
         Some(earlier) => {
             earlier.same_kernels(&kernels, "leave --kernel out to go on with it")?;
-            earlier.jit(args.jit)?
+            (earlier.jit(args.jit)?, earlier.wanted(wanted)?)
         }
-        None => args.jit.unwrap_or_default(),
+        None => (args.jit.unwrap_or_default(), wanted),
     };
     let shard = args.shard.or(earlier.as_ref().and_then(|earlier| earlier.shard));
     let (done, events) = earlier.map(|earlier| (earlier.done, earlier.events)).unwrap_or_default();
@@ -147,9 +160,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let stop = interrupt::watch()?;
     let accelerator = accelerator(args.accel, &store, &kernels)?;
     let mut options =
-        BootOptions { accelerator, append: args.append, window: !args.no_window, ..BootOptions::default() };
-    if let Some(cpu) = args.cpu {
-        options.cpus = vec![cpu];
+        BootOptions { accelerator, append: wanted.append, window: !args.no_window, ..BootOptions::default() };
+    if !wanted.cpus.is_empty() {
+        options.cpus = wanted.cpus;
     }
     let plan = Plan {
         kernels,
