@@ -157,6 +157,21 @@ fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
 }
 
 #[test]
+fn what_a_program_leaves_behind_does_not_hide_its_end() {
+    let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
+    let stays = ["--jit", "on", "--limit", "1", "--", program().to_str().unwrap(), "stay"];
+    let (status, text) = said(&lets_all, &stays);
+    assert_eq!(status, 1, "{text}");
+    let says = "exit status 0, but a task that it made is not over in time, in pause[34]()";
+    assert!(text.contains(says), "{text}");
+    let output = check(&lets_all, &[&["--json"], &stays[..]].concat());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let program = &json["runs"][0]["program"];
+    let found = (&program["exit_status"], &program["in_time"], &program["late"][0]["call"]["name"]);
+    assert_eq!(found, (&0.into(), &false.into(), &"pause".into()), "{program:#}");
+}
+
+#[test]
 fn a_program_is_found_as_a_shell_finds_it() {
     let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
     let (status, text) = said(&lets_all, &["--jit", "on", "--", "env"]);

@@ -90,7 +90,8 @@ pub fn carry_out(trace: &Trace, root: &CStr, limit: Duration, close: &[i32]) -> 
     let ended = if attached < 0 { Some(End::NeverMade) } else { seen.end };
     Ok(Traced {
         attached,
-        end: ended.filter(|_| in_time),
+        end: ended,
+        late: (!in_time).then_some(seen.late),
         calls: seen.calls,
         left_out: seen.left_out,
         stdout: stdout.bytes,

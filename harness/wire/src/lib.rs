@@ -18,7 +18,7 @@ pub use answer::{NotAnAnswer, decode_answer};
 pub use frame::{Arrival, Decoder, FrameError, Header, Kind};
 pub use measure::{Measure, Measured};
 pub use message::{Fact, Hello, Item, Outcome, PROTOCOL, Request, Response, Wake};
-pub use program::{Came, Made, Part, Trace, Traced};
+pub use program::{Came, Late, Made, Part, Trace, Traced};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -32,6 +32,9 @@ pub const MAX_MISSED: usize = 32;
 /// The most bytes that are kept of a name in a program's memory.
 pub const MAX_NAME: usize = 256;
 
+/// The most entries of [`Traced::late`].
+pub const MAX_LATE: usize = 32;
+
 /// What a program shall find at a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -90,9 +93,8 @@ pub struct LeftOut {
 pub struct Traced {
     /// What attaching the filter returned: 0, or the errno negated, and then nothing was run.
     pub attached: i64,
-    /// How the program's first process ended; `None` when time ran out, be it for that process or for
-    /// one that it made. [`End::NeverMade`] when there never was a program: the filter was
-    /// refused, or execve(2) returned, as the first of the calls says.
+    /// How the program's first process ended; `None` when it had not when time ran out. [`End::NeverMade`] when
+    /// there never was a program: the filter was refused, or execve(2) returned, as the first of the calls says.
     pub end: Option<End>,
     /// The calls of all tasks from the execve(2) of the program on, in the order in which they were begun.
     /// At most [`MAX_CALLS`], of which half are for those that the filter does not let through.
@@ -115,6 +117,18 @@ pub struct Traced {
     pub tasks: u32,
     /// How long it took in the guest, in microseconds.
     pub micros: u64,
+    /// Its tasks that had not ended when time ran out, in the order in which they were seen, at most [`MAX_LATE`];
+    /// `None` when all ended in time.
+    pub late: Option<Vec<Late>>,
+}
+
+/// A task that had not ended when time ran out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Late {
+    /// Its number, as in [`Made::task`].
+    pub task: u32,
+    /// The call that it was in, if it was in one.
+    pub call: Option<Call>,
 }
 
 /// A call, and how often it was made.
@@ -178,6 +192,8 @@ impl Traced {
             && self.missed.len() <= MAX_MISSED
             && self.missed.iter().all(is_short)
             && self.calls.iter().all(possible)
+            && self.late.iter().all(|late| late.len() <= MAX_LATE)
+            && self.late.iter().flatten().all(|late| late.task < self.tasks)
     }
 }
 
@@ -216,6 +232,14 @@ mod tests {
         assert!(!traced(|traced| traced.calls[0].count = 0));
         assert!(!traced(|traced| traced.calls[0].task = 1));
         assert!(!traced(|traced| traced.attached = 1));
+        let late = Late { task: 0, call: None };
+        assert!(is_possible_with(vec![late.clone(); MAX_LATE]));
+        assert!(!is_possible_with(vec![late; MAX_LATE + 1]));
+        assert!(!is_possible_with(vec![Late { task: 1, call: None }]));
+    }
+
+    fn is_possible_with(late: Vec<Late>) -> bool {
+        Traced { late: Some(late), tasks: 1, ..Traced::default() }.is_possible()
     }
 
     #[test]
@@ -242,6 +266,7 @@ mod tests {
         let largest = Traced {
             attached: i64::MIN,
             end: Some(End::Signaled { signal: i32::MIN, core: true }),
+            late: Some(vec![Late { task: u32::MAX - 1, call: Some(made.call()) }; MAX_LATE]),
             calls: vec![made; MAX_CALLS],
             left_out: LeftOut { denied: u64::MAX, allowed: u64::MAX },
             stdout: vec![0; MAX_OUTPUT],

@@ -9,7 +9,7 @@ use atlas_model::world::{Change, File, Kind, Of, Open, Protection, Resource};
 use atlas_model::{Abi, Filter, Observation};
 use atlas_wire::program::{self, LeftOut};
 use atlas_wire::{
-    Came, Fact, Hello, Item, Made, Outcome, Part, Request, Response, Trace, Traced, decode, encode,
+    Came, Fact, Hello, Item, Late, Made, Outcome, Part, Request, Response, Trace, Traced, decode, encode,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -175,16 +175,18 @@ fn traced() -> impl Strategy<Value = Traced> {
     );
     let bytes = any::<(Vec<u8>, Vec<u8>, bool)>();
     let numbers = any::<(i64, [u64; 2], u32, u64, Option<u64>)>();
-    (numbers, of(end()), vec(made, 0..5), bytes, vec(text(), 0..3)).prop_map(
+    let late = (any::<u32>(), of(call::call())).prop_map(|(task, call)| Late { task, call });
+    (numbers, (of(end()), of(vec(late, 0..3))), vec(made, 0..5), bytes, vec(text(), 0..3)).prop_map(
         |(
             (attached, [denied, allowed], tasks, micros, starved),
-            end,
+            (end, late),
             calls,
             (stdout, stderr, cut),
             missed,
         )| Traced {
             attached,
             end,
+            late,
             calls,
             left_out: LeftOut { denied, allowed },
             stdout,

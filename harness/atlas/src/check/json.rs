@@ -87,6 +87,12 @@ fn program(ran: &Result<Ran, String>) -> Value {
         Some(End::Signaled { signal, .. }) => (None, Some(signal)),
         _ => (None, None),
     };
+    let late = ran
+        .traced
+        .late
+        .iter()
+        .flatten()
+        .map(|it| json!({ "task": it.task, "call": it.call.as_ref().map(call) }));
     let wrong = ran.wrong.iter().map(
         |it| json!({ "call": call(&it.made.call()), "expected": it.expected, "observed": came(&it.made.came) }),
     );
@@ -94,7 +100,8 @@ fn program(ran: &Result<Ran, String>) -> Value {
         "well": ran.well,
         "exit_status": exited,
         "signal": signal,
-        "in_time": ran.end.is_some(),
+        "in_time": ran.traced.late.is_none(),
+        "late": late.collect::<Vec<_>>(),
         "own_filter": ran.own_filter,
         "out_of_memory": ran.traced.starved,
         "not_found": ran.traced.missed,

@@ -68,7 +68,7 @@ pub struct Wrong {
 /// What became of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
-    /// How it ended; `None` when time was over.
+    /// How it ended; `None` when it had not when time was over.
     pub end: Option<End>,
     /// Whether it ended as it was to.
     pub well: bool,
@@ -174,7 +174,7 @@ impl Program {
                 wrong.push(Wrong { made: made.clone(), expected: said(&expected) });
             }
         }
-        let well = traced.end == Some(End::Exited(self.status));
+        let well = traced.end == Some(End::Exited(self.status)) && traced.late.is_none();
         Ok(Ran { end: traced.end, well, denied, wrong, own_filter, traced })
     }
 }

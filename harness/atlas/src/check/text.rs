@@ -13,8 +13,8 @@ use crate::sweep::{self, Seen, text as swept};
 use atlas_cases::Subject as Probed;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
-use atlas_wire::Came;
 use atlas_wire::window::ADDRESS;
+use atlas_wire::{Came, Late};
 
 /// What glibc's loader looks for in every program (ld.so(8)).
 const PRELOAD: &str = "/etc/ld.so.preload";
@@ -52,22 +52,33 @@ fn end(ran: &Result<Ran, String>) -> String {
         Ok(ran) => ran,
         Err(problem) => return format!("not run: {problem}"),
     };
-    match ran.end {
+    let late = late(ran);
+    let ended = match ran.end {
+        None => return format!("not over in time{late}"),
         Some(End::Exited(status)) => format!("exit status {status}"),
         Some(End::Signaled { signal: SIGKILL, .. }) if ran.traced.starved.is_some_and(|count| count > 0) => {
             "killed for want of memory".into()
         }
         Some(End::Signaled { signal, .. }) => format!("killed by signal {signal}{}", last(ran)),
         Some(End::NeverMade) => format!("never began{}", last(ran)),
-        None => format!("not over in time{}", open(ran)),
         Some(other) => other.to_text(),
+    };
+    match &ran.traced.late {
+        None => ended,
+        Some(left) => {
+            let tasks = if left.len() == 1 { "a task that it made is" } else { "tasks that it made are" };
+            format!("{ended}, but {tasks} not over in time{late}")
+        }
     }
 }
 
-/// The last call that did not come back.
-fn open(ran: &Ran) -> String {
-    let open = ran.traced.calls.iter().rev().find(|made| made.came == Came::Never);
-    open.map(|made| format!(", in {}", made.call().to_text_as_taken(0))).unwrap_or_default()
+/// The call that the first of the tasks is in that were not over in time.
+fn late(ran: &Ran) -> String {
+    match ran.traced.late.as_ref().and_then(|late| late.first()) {
+        None => String::new(),
+        Some(Late { call: None, .. }) => ", in no call".into(),
+        Some(Late { call: Some(call), .. }) => format!(", in {}", call.to_text_as_taken(0)),
+    }
 }
 
 /// The denied call that a program ended in.

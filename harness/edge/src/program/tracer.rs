@@ -7,8 +7,8 @@ use super::stops::{self, Stop};
 use crate::{ptrace, sys};
 use atlas_model::observation::{End, Sigsys};
 use atlas_model::{Call, Filter};
-use atlas_wire::program::LeftOut;
-use atlas_wire::{Came, Made};
+use atlas_wire::program::{LeftOut, MAX_LATE};
+use atlas_wire::{Came, Late, Made};
 use std::collections::BTreeMap;
 
 /// What a call stops a task by, with `PTRACE_O_TRACESYSGOOD`.
@@ -52,6 +52,8 @@ pub(super) struct Tracer {
 /// What a tracer has seen.
 pub(super) struct Seen {
     pub(super) end: Option<End>,
+    /// The tasks that have not ended.
+    pub(super) late: Vec<Late>,
     pub(super) calls: Vec<Made>,
     pub(super) left_out: LeftOut,
     pub(super) missed: Vec<String>,
@@ -200,10 +202,15 @@ impl Tracer {
 
     /// Ends the account: what is still open never came back.
     pub(super) fn close(mut self) -> Seen {
+        let late =
+            |task: &Task| Late { task: task.number, call: task.open.as_ref().map(|open| open.begun.call()) };
+        let mut late: Vec<Late> = self.tasks.values().map(late).collect();
+        late.sort_by_key(|late| late.task);
+        late.truncate(MAX_LATE);
         let left: Vec<i32> = self.tasks.keys().copied().collect();
         left.into_iter().for_each(|tid| self.over(tid, Came::Never));
         let (calls, left_out) = self.ledger.close();
-        Seen { end: self.end, calls, left_out, missed: self.missed.close(), tasks: self.seen }
+        Seen { end: self.end, late, calls, left_out, missed: self.missed.close(), tasks: self.seen }
     }
 }
 

@@ -147,6 +147,12 @@ int main(int count, char **words)
 		}
 		return 7;
 	}
+	if (!strcmp(part, "stays")) {
+		if (!fork())
+			for (;;)
+				syscall(SYS_pause);
+		return 7;
+	}
 	if (!strcmp(part, "exec-by-thread")) {
 		/* More than a pipe holds: whoever has read of it knows that the writer is in its call, for good. */
 		static char more[1 << 18];

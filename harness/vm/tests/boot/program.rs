@@ -278,10 +278,24 @@ fn time_output_and_calls_are_bounded() {
         let began = Instant::now();
         let forever = traced(machine, Trace { limit_ms: 500, ..asked("forever", None) });
         assert_eq!((forever.end, forever.tasks), (None, 2), "{forever:?}");
+        let late: Vec<u32> = forever.late.iter().flatten().map(|late| late.task).collect();
+        assert_eq!(late, [0, 1], "{forever:?}");
+        assert_eq!(forever.late.as_ref().unwrap()[0].call, None, "it makes no calls");
         assert!((500_000..3_000_000).contains(&forever.micros), "{forever:?}");
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 
+        // What the first process left behind does not hide how that one ended.
+        let stays = traced(machine, Trace { limit_ms: 500, ..asked("stays", None) });
+        assert_eq!((stays.end, stays.tasks), (Some(End::Exited(7)), 2), "{stays:?}");
+        let [late] = &stays.late.as_ref().unwrap()[..] else { panic!("{stays:?}") };
+        assert_eq!(
+            (late.task, late.call.map(|call| call.nr)),
+            (1, Some(number("pause").into())),
+            "{stays:?}"
+        );
+
         let chatty = run(machine, "chatty", None);
+        assert_eq!(chatty.late, None);
         assert_eq!((chatty.end, chatty.cut), (Some(End::Exited(7)), true));
         assert_eq!((chatty.stdout.len(), &chatty.stderr[..]), (MAX_OUTPUT, &b"done\n"[..]));
         assert!(chatty.stdout.starts_with(b"0123456789\n0123456789\n"));
