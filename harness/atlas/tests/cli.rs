@@ -95,6 +95,7 @@ fn errors() {
         &["fuzz", "--for", "1s", "--cases", "1"],
         &["fuzz", "--cases", "0"],
         &["fuzz", "--seed", "-1"],
+        &["fuzz", "--first", "18446744073709551610"],
         &["fuzz"],
         &["kernels", "remove", "9.99"],
         &["kernels", "add", "no-such-file"],

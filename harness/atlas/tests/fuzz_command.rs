@@ -45,6 +45,15 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+#[test]
+fn no_trial_at_all_is_nothing_that_held() {
+    let kernel = std::env::var("ATLAS_KERNEL").unwrap_or_else(|_| "6.12".into());
+    let output = atlas().args(["fuzz", "--quiet", "--for", "1ns", "--kernel", &kernel]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("{kernel}: not run: it came to no trial")), "{said}");
+}
+
 /// Sends SIGINT some time after the first guest is seen; gives the summary.
 fn interrupted(json: bool, after: Duration) -> String {
     let kernel = std::env::var("ATLAS_KERNEL").unwrap_or_else(|_| "6.12".into());

@@ -6,7 +6,7 @@ use super::verdict::verdict;
 use super::{Leg, Order};
 use crate::explain::{Map, Subject, text as paper};
 use crate::numbers::{few, paragraph, wrapped};
-use crate::report::safe::clip;
+use crate::report::safe::{clip, one_line};
 use crate::report::wording::count;
 use crate::results::Jit;
 use crate::sweep::{self, Seen, text as swept};
@@ -255,7 +255,7 @@ fn missed(ran: &[(&Leg, &Ran)]) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let shown: Vec<String> = all.iter().map(|path| clip(path, 1, OUTPUT.1, false)).collect();
+    let shown: Vec<String> = all.iter().map(|path| one_line(path, OUTPUT.1)).collect();
     let said = format!("it looked for {}, and did not find it: --file gives it files", shown.join(", "));
     format!("\nnot there for the program\n{}", paragraph("  ", &said))
 }
@@ -272,7 +272,7 @@ fn alike(one: &Denied, other: &Denied) -> bool {
 /// The path that a denied call was given.
 fn path(denied: &Denied) -> String {
     let path = denied.made.path.as_ref();
-    path.map(|path| format!(" of {}", clip(path, 1, OUTPUT.1, false))).unwrap_or_default()
+    path.map(|path| format!(" of {}", one_line(path, OUTPUT.1))).unwrap_or_default()
 }
 
 /// Each call that was denied, once, with the kernels where it was.

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Trials on each kernel where nothing else is said.
 const TRIALS: u64 = 2000;
+/// The most trials of a property, and the highest number of the first.
+const MOST: u64 = 1 << 48;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,13 +38,13 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = some_time, conflicts_with = "cases")]
     time: Option<Duration>,
     /// Try so many trials on each kernel [default: 2000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
     cases: Option<u64>,
     /// What the trials are made from [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Number of the first trial of each property
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST))]
     first: u64,
     /// JIT settings to run with
     #[arg(long, value_enum, default_value_t)]
@@ -226,6 +228,9 @@ impl Summary {
                 }
                 self.done.insert(kernel.clone(), tally.clone());
                 self.bad |= tally.all_broken() > 0 || tally.lost > 0;
+                if tally.trials() == 0 {
+                    self.problem(format!("{kernel}: not run: it came to no trial"));
+                }
             }
             Event::Lost { kernel, why } => {
                 self.line(&format!("{kernel}: guest lost, {why}"));
@@ -233,11 +238,15 @@ impl Summary {
             }
             Event::TemplateTrouble { why, .. } => self.line(why),
             Event::NotRun { kernel, why } => {
-                self.problems.push(format!("{kernel}: not run: {why}"));
-                self.bad = true;
+                self.problem(format!("{kernel}: not run: {why}"));
             }
             Event::Found(finding) => self.keep(finding),
         }
+    }
+
+    fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+        self.bad = true;
     }
 
     fn keep(&mut self, finding: &Finding) {

@@ -48,6 +48,12 @@ pub(crate) fn clip(text: &str, lines: usize, columns: usize, tail: bool) -> Stri
     out.join("\n")
 }
 
+/// A name in one line of at most `columns` characters, whatever is in it.
+pub(crate) fn one_line(name: &str, columns: usize) -> String {
+    let name = name.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    shorten(&visible(&name), columns).into_owned()
+}
+
 /// A line of at most `columns` characters, ending in `…` where it was longer.
 pub(crate) fn shorten(line: &str, columns: usize) -> Cow<'_, str> {
     match line.char_indices().nth(columns) {
@@ -67,6 +73,12 @@ mod tests {
     fn hostile_text_is_shown_and_not_obeyed() {
         assert_eq!(visible("a\x1b[31mb\u{202e}c\td\r\ne\u{7f}"), "a\\x1b[31mb\\u{202e}c    d\ne\\x7f");
         assert!(matches!(visible("plain\ntext ✓"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_name_is_one_line() {
+        assert_eq!(one_line("/x\nfake\r\t\x1b[1m", 99), "/x\\nfake\\r\\t\\x1b[1m");
+        assert_eq!(one_line("\n\n\n", 4), "\\n\\…");
     }
 
     #[test]
