@@ -42,12 +42,14 @@ impl Subject {
     /// # Errors
     /// [`NoSource`].
     pub fn of(source: Source, compiler: Compiler) -> Result<Self, NoSource> {
-        let filter = source.filter(compiler)?;
-        let name = source.file;
+        let made = source.filter(compiler)?;
+        let (name, filter) = (source.file, made.filter);
         Ok(match source.what {
-            What::Filter(_) => Self { name, filter, compiler: None, policy: None, notes: vec![] },
-            What::Policy { policy, notes } => {
-                Self { name, filter, compiler: Some(compiler), policy: Some(policy), notes }
+            What::Filter(_) => Self { name, filter, compiler: None, policy: None, notes: made.notes },
+            What::Policy { policy, mut notes } => {
+                notes.extend(made.notes);
+                let policy = made.is_the_policys.then_some(policy);
+                Self { name, filter, compiler: Some(compiler), policy, notes }
             }
         })
     }

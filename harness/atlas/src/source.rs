@@ -3,8 +3,9 @@
 use crate::bounded;
 use crate::policyfile::{self, PolicyFileError};
 use atlas_model::Filter;
+use atlas_model::abi::syscalls;
 use atlas_model::bpf::{Dialect, check, disassemble};
-use atlas_model::policy::Policy;
+use atlas_model::policy::{Policy, Rule};
 use atlas_policy::Compiler;
 use atlas_policy::profile::{self, ProfileError};
 use std::path::Path;
@@ -43,8 +44,8 @@ pub enum NoSource {
     #[error("{0}: {1}")]
     Policy(String, PolicyFileError),
     /// The compiler makes nothing of it.
-    #[error("{0}: {1}.\n{2}")]
-    Compile(String, atlas_policy::Error, &'static str),
+    #[error("{0}: {1}{2}")]
+    Compile(String, atlas_policy::Error, String),
 }
 
 /// What a file holds.
@@ -68,6 +69,32 @@ pub enum What {
         /// What its notation says that has no meaning in the policy, a sentence each.
         notes: Vec<String>,
     },
+}
+
+/// A filter that came of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// It.
+    pub filter: Filter,
+    /// What is to be said of how it was made, a sentence each.
+    pub notes: Vec<String>,
+    /// Whether it decides as the policy does, where there is one.
+    pub is_the_policys: bool,
+}
+
+/// The call whose rule an error is about: rules of a profile are counted by numbers, and not by names.
+fn place(error: &atlas_policy::Error, policy: &Policy) -> String {
+    use atlas_policy::Error::{Argument, Refused, Unsupported};
+    let rule = match error {
+        Argument { rule, .. } | Unsupported { rule: Some(rule), .. } | Refused { rule: Some(rule), .. } => {
+            policy.rules.get(*rule)
+        }
+        _ => None,
+    };
+    let name = |rule: &Rule| {
+        syscalls::name(rule.abi, rule.nr).map(|name| format!(" (a rule of {}'s {name})", rule.abi))
+    };
+    rule.and_then(name).unwrap_or_default()
 }
 
 /// Reads a file: raw records, an OCI or Docker profile, or a policy as docs/examples/policy.json has it.
@@ -102,17 +129,40 @@ impl Source {
     ///
     /// # Errors
     /// [`NoSource::Compile`].
-    pub fn filter(&self, compiler: Compiler) -> Result<Filter, NoSource> {
-        match &self.what {
-            What::Filter(filter) => Ok(filter.clone()),
-            What::Policy { policy, .. } => compiler.compile(policy).map_err(|error| {
-                let advice = match compiler {
-                    Compiler::Linear => "Make it shorter, or make several filters of it",
-                    _ => "The compiler `linear` expresses every policy",
-                };
-                NoSource::Compile(self.file.clone(), error, advice)
-            }),
+    pub fn filter(&self, compiler: Compiler) -> Result<Made, NoSource> {
+        let (policy, error) = match &self.what {
+            What::Filter(filter) => {
+                return Ok(Made { filter: filter.clone(), notes: vec![], is_the_policys: true });
+            }
+            What::Policy { policy, .. } => match compiler.compile(policy) {
+                Ok(filter) => return Ok(Made { filter, notes: vec![], is_the_policys: true }),
+                Err(error) => (policy, error),
+            },
+        };
+        let by_libseccomp = matches!(compiler, Compiler::LibseccompLinear | Compiler::LibseccompTree);
+        if by_libseccomp
+            && matches!(error, atlas_policy::Error::Unsupported { .. })
+            && let Ok((filter, unknown)) = compiler.compile_by_name(policy)
+        {
+            let place = place(&error, policy);
+            let mut notes = vec![format!(
+                "{error}{place}. Its filter is made of the calls' names, as container runtimes do it, and may decide \
+                 otherwise than the policy"
+            )];
+            if !unknown.is_empty() {
+                notes.push(format!("{compiler} knows no calls of these names: {}", unknown.join(", ")));
+            }
+            return Ok(Made { filter, notes, is_the_policys: false });
         }
+        let advice = match (compiler, &error) {
+            (Compiler::Linear, atlas_policy::Error::TooLong { .. }) => {
+                ".\nMake it shorter, or make several filters of it"
+            }
+            (_, atlas_policy::Error::Argument { .. }) | (Compiler::Linear, _) => "",
+            _ => ".\nThe compiler `linear` expresses every policy",
+        };
+        let place = place(&error, policy);
+        Err(NoSource::Compile(self.file.clone(), error, format!("{place}{advice}")))
     }
 }
 
@@ -177,7 +227,7 @@ mod tests {
             |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name);
         for name in ["policy.json", "profile.json"] {
             let source = read(&example(name)).unwrap();
-            let filter = source.filter(Compiler::Linear).unwrap();
+            let filter = source.filter(Compiler::Linear).unwrap().filter;
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("records");
             std::fs::write(&path, filter.to_bytes()).unwrap();
@@ -187,5 +237,12 @@ mod tests {
         assert!(matches!(&profile.what, What::Policy { notes, .. } if !notes.is_empty()));
         let refused = profile.filter(Compiler::Seccompiler).unwrap_err().to_string();
         assert!(refused.ends_with("The compiler `linear` expresses every policy"), "{refused}");
+        // What the library cannot say is said of the filter that runtimes get from it.
+        let made = profile.filter(Compiler::LibseccompLinear).unwrap();
+        assert!(
+            !made.is_the_policys && made.notes[0].contains("(a rule of x32's socket)"),
+            "{:?}",
+            made.notes
+        );
     }
 }

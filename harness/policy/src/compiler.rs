@@ -103,6 +103,22 @@ impl Compiler {
         }
     }
 
+    /// What libseccomp makes of a policy's rules where each call is given by its name, once for all ABIs, as container
+    /// runtimes give it: and the names that it does not know, which they leave out. Its filter decides otherwise than
+    /// the policy about x32 calls whose rules ask for the upper half of an argument (`docs/findings/libseccomp-x32-upper-halves.md`)
+    /// and where rules with different actions match one call; and what i386 makes by socketcall(2) and ipc(2) has the
+    /// rules of the calls that these carry (src/arch-x86.c `x86_rule_add`).
+    ///
+    /// # Errors
+    /// What the library cannot be told, refuses, or may not return from ([`Limit::Merged`](crate::Limit::Merged)).
+    pub fn compile_by_name(self, policy: &Policy) -> Result<(Filter, Vec<&'static str>), Error> {
+        let (filter, unknown) = with_libseccomp::compile_by_name(self, policy)?;
+        match filter.len() {
+            len if len > MAX_INSNS => Err(Error::TooLong { compiler: self, len }),
+            _ => Ok((filter, unknown)),
+        }
+    }
+
     /// What the compiler's filter says of a call: what [`Policy::decide`] says, but for one call that
     /// libseccomp leaves out on purpose. Where a policy speaks of x86-64 and not of x32, the number
     /// 0xffffffff gets the default action and not that of other ABIs, so that tracers can skip a call

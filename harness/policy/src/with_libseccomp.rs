@@ -2,6 +2,7 @@
 
 use crate::solve::overlap;
 use crate::{Compiler, Error, Limit, live};
+use atlas_model::abi::syscalls;
 use atlas_model::policy::{Comparison, Condition, Policy, Rule};
 use atlas_model::{Abi, Action, Filter};
 use libseccomp::error::SeccompError;
@@ -29,15 +30,23 @@ pub(crate) fn check(compiler: Compiler, policy: &Policy) -> Result<(), Error> {
                     return unsupported(Limit::Overlaps(other), index);
                 }
             }
-            let equal = |it: &Condition| matches!(it.comparison, Comparison::Equal | Comparison::Masked(_));
-            if let [(first, _), (second, _), ..] = rules[..]
-                && !rules.iter().all(|(_, rule)| rule.conditions.iter().all(equal))
-            {
+            if let Some((first, second)) = merged(&rules) {
                 return unsupported(Limit::Merged(first), second);
             }
         }
     }
     Ok(())
+}
+
+/// Two rules of these of one number, if the library's tree of them may go wrong.
+fn merged(rules: &[(usize, &Rule)]) -> Option<(usize, usize)> {
+    let equal = |it: &Condition| matches!(it.comparison, Comparison::Equal | Comparison::Masked(_));
+    match rules {
+        [(first, _), (second, _), ..] if !rules.iter().all(|(_, rule)| rule.conditions.iter().all(equal)) => {
+            Some((*first, *second))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the upper half of the argument counts.
@@ -64,13 +73,45 @@ pub(crate) fn compile(compiler: Compiler, policy: &Policy) -> Result<Filter, Err
     for context in contexts {
         whole.merge(context).map_err(refused)?;
     }
-    let file = nix::sys::memfd::memfd_create(c"filter", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
-    let mut file = std::fs::File::from(file.map_err(std::io::Error::from)?);
-    whole.export_bpf(&file).map_err(refused)?;
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Filter::from_bytes(&bytes).map_err(|error| Error::Export(std::io::Error::other(error)))
+    library.exported(&whole)
+}
+
+/// What it makes of a policy's rules by the names of their calls, and the names that it does not know.
+pub(crate) fn compile_by_name(
+    compiler: Compiler,
+    policy: &Policy,
+) -> Result<(Filter, Vec<&'static str>), Error> {
+    let library = Library { compiler, policy };
+    for rules in Abi::ALL.into_iter().flat_map(|abi| live::by_number(policy, abi).into_values()) {
+        if let Some((first, second)) = merged(&rules) {
+            return library.unsupported(Limit::Merged(first), Some(second));
+        }
+    }
+    let mut context = library.begun()?;
+    for &abi in policy.abis.iter().filter(|&&abi| abi != Abi::X86_64) {
+        context.add_arch(arch(abi)).map_err(|error| library.refused(&error, None))?;
+    }
+    let (mut added, mut unknown) = (Vec::new(), Vec::new());
+    for (index, rule) in live::rules(policy) {
+        let Some(name) = syscalls::name(rule.abi, rule.nr) else {
+            return library.unsupported(Limit::Number(rule.nr), Some(index));
+        };
+        // One of another ABI said the same.
+        if added.contains(&(name, &rule.conditions, rule.action)) {
+            continue;
+        }
+        added.push((name, &rule.conditions, rule.action));
+        let Ok(call) = ScmpSyscall::from_name(name) else {
+            unknown.push(name);
+            continue;
+        };
+        let compares: Vec<_> = rule.conditions.iter().map(compare).collect();
+        let action = library.action(rule.action, Some(index))?;
+        context
+            .add_rule_conditional(action, call, &compares)
+            .map_err(|error| library.refused(&error, Some(index)))?;
+    }
+    Ok((library.exported(&context)?, unknown))
 }
 
 struct Library<'a> {
@@ -79,8 +120,8 @@ struct Library<'a> {
 }
 
 impl Library<'_> {
-    fn context(&self, abi: Abi) -> Result<ScmpFilterContext, Error> {
-        let refused = |error| self.refused(&error, None);
+    /// A context without rules, for the native ABI.
+    fn begun(&self) -> Result<ScmpFilterContext, Error> {
         let default = self.action(self.policy.default, None)?;
         let foreign = self.action(self.policy.foreign, None)?;
         // The library says no to both of these for one reason only, the action.
@@ -92,6 +133,22 @@ impl Library<'_> {
         if self.compiler == Compiler::LibseccompTree && context.set_ctl_optimize(2).is_err() {
             return self.unsupported(Limit::Tree, None);
         }
+        Ok(context)
+    }
+
+    fn exported(&self, context: &ScmpFilterContext) -> Result<Filter, Error> {
+        let file = nix::sys::memfd::memfd_create(c"filter", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
+        let mut file = std::fs::File::from(file.map_err(std::io::Error::from)?);
+        context.export_bpf(&file).map_err(|error| self.refused(&error, None))?;
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        Filter::from_bytes(&bytes).map_err(|error| Error::Export(std::io::Error::other(error)))
+    }
+
+    fn context(&self, abi: Abi) -> Result<ScmpFilterContext, Error> {
+        let refused = |error| self.refused(&error, None);
+        let mut context = self.begun()?;
         if abi != Abi::X86_64 {
             context.add_arch(arch(abi)).map_err(refused)?;
             context.remove_arch(ScmpArch::X8664).map_err(refused)?;
