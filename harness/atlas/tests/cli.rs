@@ -102,6 +102,7 @@ fn errors() {
         &["kernels", "fetch", "--group", "historic"],
         &["kernels", "fetch", "--kernel", "3.10"],
         // What has no end is refused at a bound.
+        &["run", "--kernel", "/dev/zero"],
         &["diff", "/dev/zero", "/dev/zero"],
         &["report", "--merge", "/dev/zero"],
         &["bench", "--from", "/dev/zero"],

@@ -273,6 +273,33 @@ fn the_command_reads_baselines() {
 }
 
 #[test]
+fn what_was_written_stays_until_the_new_report_is_whole() {
+    let temporary = tempfile::tempdir().unwrap();
+    let here = temporary.path();
+    store(&fine(), &here.join("now"));
+    std::fs::write(here.join("old.json"), "old").unwrap();
+    let file = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
+    let names = || std::fs::read_dir(here).unwrap().count();
+    let before = names();
+    // A disk that is full after a kilobyte: no file may be longer (setrlimit(2), RLIMIT_FSIZE).
+    let full = "trap '' XFSZ; ulimit -f 2; exec \"$0\" report --from now --json old.json";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", full]).arg(cargo_bin_cmd!("atlas").get_program()).current_dir(here);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write old.json"), "{output:?}");
+    assert_eq!((file("old.json").as_str(), names()), ("old", before));
+    // Where it can be written it is, also by way of a link.
+    std::os::unix::fs::symlink("old.json", here.join("link.json")).unwrap();
+    assert_eq!(said(here, &["report", "--from", "now", "--json", "link.json"]).0, 0);
+    assert!(file("old.json").contains("\"results\""));
+    assert!(here.join("link.json").symlink_metadata().unwrap().is_symlink());
+    let (status, text) =
+        said(here, &["report", "--from", "now", "--json", "old.json", "--html", "link.json"]);
+    assert!(status == 2 && text.contains(".json would be written twice"), "{text}");
+}
+
+#[test]
 fn the_command_compares() {
     let temporary = tempfile::tempdir().unwrap();
     let here = temporary.path();

@@ -45,6 +45,16 @@ pub enum Error {
         /// What there is room for.
         room: usize,
     },
+    /// The kernel's command line has no room for the words.
+    #[error(
+        "the kernel's command line would have {length} bytes, and x86 kernels take {most}: --append fewer words"
+    )]
+    CommandLine {
+        /// Its length.
+        length: usize,
+        /// The most there can be.
+        most: usize,
+    },
     /// Memory, sockets, threads or anonymous files could not be had.
     #[error("{what} failed: {source}; fewer guests at once (--jobs) need less of it")]
     System {

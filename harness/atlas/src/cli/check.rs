@@ -23,9 +23,9 @@ pub(super) struct Args {
     /// A program to run behind it, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
-    /// Who makes the filter of a policy
-    #[arg(long, value_enum, default_value_t)]
-    compiler: CompilerChoice,
+    /// Who makes the filter of a policy [default: linear]
+    #[arg(long, value_enum)]
+    compiler: Option<CompilerChoice>,
     #[command(flatten)]
     place: Place,
     /// The exit status that the program is to end with

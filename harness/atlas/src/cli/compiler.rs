@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::explain::Subject;
-use crate::source;
+use crate::source::{self, What};
 use atlas_policy::Compiler;
 use clap::ValueEnum;
 use std::path::Path;
@@ -33,8 +33,14 @@ impl From<CompilerChoice> for Compiler {
 }
 
 /// Reads a filter, or what a compiler makes one of. What its notation says in vain is said.
-pub(super) fn subject(path: &Path, compiler: CompilerChoice) -> Result<Subject, Failure> {
-    let subject = Subject::of(source::read(path)?, compiler.into())?;
+pub(super) fn subject(path: &Path, compiler: Option<CompilerChoice>) -> Result<Subject, Failure> {
+    let source = source::read(path)?;
+    if compiler.is_some() && matches!(source.what, What::Filter(_)) {
+        return Err(
+            format!("{} is a filter, which nobody compiles: leave --compiler out", source.file).into()
+        );
+    }
+    let subject = Subject::of(source, compiler.unwrap_or_default().into())?;
     for note in &subject.notes {
         eprintln!("{}: {note}", subject.name);
     }

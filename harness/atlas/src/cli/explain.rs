@@ -23,9 +23,9 @@ pub(super) struct Args {
     /// Calls to explain [default: the whole filter]
     #[arg(long = "call", short, allow_hyphen_values = true, value_name = "[ABI:]NAME[(A,B,…)]")]
     calls: Vec<Asked>,
-    /// Who makes the filter of a policy
-    #[arg(long, value_enum, default_value_t)]
-    compiler: CompilerChoice,
+    /// Who makes the filter of a policy [default: linear]
+    #[arg(long, value_enum, conflicts_with = "example")]
+    compiler: Option<CompilerChoice>,
     /// The program alone, disassembled
     #[arg(long, conflicts_with_all = ["calls", "json"])]
     disassemble: bool,

@@ -100,9 +100,13 @@ pub(super) fn main(command: Command) -> Result<ExitCode, Failure> {
         Command::Add { file, name } => add(&store, &file, name.as_deref()),
         Command::Remove { name } => {
             let removed = store.remove(&name)?;
-            let templates = guests::templates(&store)?;
-            let of_it = templates.list().into_iter().filter(|template| template.kernel == removed.name);
-            of_it.for_each(|template| templates.drop_key(&template.key));
+            // Another name of the same image goes on using them.
+            if store.list()?.iter().all(|kernel| kernel.sha256 != removed.sha256) {
+                let templates = guests::templates(&store)?;
+                let of_it =
+                    templates.list().into_iter().filter(|template| template.release == removed.release);
+                of_it.for_each(|template| templates.drop_key(&template.key));
+            }
             sayln!("removed {} ({})", removed.name, removed.release);
             Ok(ExitCode::SUCCESS)
         }

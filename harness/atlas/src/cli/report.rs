@@ -1,7 +1,7 @@
 //! `atlas report`.
 
 use super::Failure;
-use super::outputs::write;
+use super::outputs::{Outputs, write};
 use crate::cli::out::say;
 use crate::merge::{Leg, merge};
 use crate::report::{Format, Renderer as _, TerminalTimeline, render};
@@ -72,6 +72,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if outputs.iter().filter(|(path, _)| path.as_deref() == Some(Path::new("-"))).count() > 1 {
         return Err("standard output takes one report: give the others files".into());
     }
+    let _outputs = Outputs::open(outputs.iter().filter_map(|(path, _)| path.as_ref()))?;
     let mut wanted =
         outputs.into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format))).peekable();
     if args.timeline {

@@ -30,9 +30,9 @@ pub(super) struct Args {
     /// A policy or an OCI profile as JSON, such as docs/examples/policy.json
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Who makes the filter of the policy
-    #[arg(long, value_enum, default_value_t, requires = "policy")]
-    compiler: CompilerChoice,
+    /// Who makes the filter of the policy [default: linear]
+    #[arg(long, value_enum, requires = "policy")]
+    compiler: Option<CompilerChoice>,
     /// The six argument registers of every call, separated by commas [default: all 0]
     #[arg(long, value_name = "A,B,C,D,E,F", value_delimiter = ',', value_parser = register)]
     args: Vec<u64>,

@@ -304,8 +304,12 @@ impl Store {
             return Err(Error::NotProven { name: stored.name.clone(), reason });
         }
         let path = Path::new(wanted);
-        if !path.is_file() {
+        if !path.exists() {
             return Err(Error::Unknown(wanted.into()));
+        }
+        if !path.is_file() {
+            let problem = "it is no file".into();
+            return Err(Error::NotAKernel { path: path.to_owned(), problem });
         }
         let image = read_image(path)?;
         let release = image::release_of(&image, path)?;

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// alone (arch/x86/xen/enlighten_pvh.c, `xen_prepare_pvh`) and may hang, and the image is to have all of its time.
 const SHARE: u32 = 4;
 
+/// The longest command line of a kernel in bytes: `COMMAND_LINE_SIZE` less its end (arch/x86/include/asm/setup.h).
+const LONGEST: usize = 2047;
+
 impl Machine {
     /// Boots a kernel image and waits until its guest has said who it is.
     ///
@@ -37,6 +40,10 @@ impl Machine {
         options: &BootOptions,
         memory: Option<&File>,
     ) -> Result<(Self, String), Error> {
+        let length = options.words().len();
+        if length > LONGEST {
+            return Err(Error::CommandLine { length, most: LONGEST });
+        }
         let content =
             std::fs::read(image).map_err(|source| Error::Image { path: image.to_owned(), source })?;
         kernels::release_of(&content, image)?;
