@@ -17,6 +17,7 @@ use atlas_model::abi::syscalls;
 use atlas_model::policy::{Comparison, Condition, Policy, Rule};
 use atlas_model::{Abi, Action};
 use notation::{Arg, Call, Choice, Seccomp, Spec};
+use std::collections::BTreeSet;
 
 /// The capabilities that a container has unless it is given others (moby, oci/caps/defaults.go).
 pub const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -206,12 +207,27 @@ fn of(seccomp: &Seccomp) -> Result<Profile, ProfileError> {
             }
         }
     }
+    let capabilities = capabilities(seccomp);
+    if !capabilities.is_empty() {
+        let names: Vec<&str> = capabilities.into_iter().collect();
+        notes.push(format!(
+            "what depends on capabilities is decided for a container with Docker's default ones: {}",
+            names.join(", ")
+        ));
+    }
     if !unknown.is_empty() {
         let names: Vec<String> = abis.iter().map(ToString::to_string).collect();
         notes.push(format!("no calls of {}: {}", names.join(", "), unknown.join(", ")));
     }
     several_actions(&rules, &mut notes);
     Ok(Profile { policy: Policy { abis, foreign: Action::KillThread, default, rules }, notes })
+}
+
+/// The capabilities that its entries depend on.
+fn capabilities(seccomp: &Seccomp) -> BTreeSet<&str> {
+    let choices =
+        seccomp.syscalls.iter().flatten().flat_map(|call| [&call.includes, &call.excludes]).flatten();
+    choices.filter_map(|choice| choice.caps.as_ref()).flatten().map(String::as_str).collect()
 }
 
 /// Which of several matching rules decides is not in the notation.

@@ -46,6 +46,8 @@ fn a_profile_means_what_it_says() {
         [
             "`flags` is about attaching the filter, and not part of it",
             "syscalls[6] is for kernels from 4.8 on, and taken in for all",
+            "what depends on capabilities is decided for a container with Docker's default ones: CAP_SYS_ADMIN, \
+             CAP_SYS_CHROOT",
             "no calls of x86-64, i386, x32: arm_fadvise64_64, raed",
         ]
     );

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 /// What loaders look into for libraries that are not in their usual places: glibc's (ld.so(8)), musl's.
 const LISTS: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld-musl-x86_64.path"];
 /// What guests have of their own.
-const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
+pub(super) const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// A file or directory, and where the program finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Files {
     all: Vec<File>,
     /// Where each path is among them.
     places: BTreeMap<String, usize>,
+    /// What was in directories and is not among them.
+    left_out: Vec<String>,
 }
 
 /// Why there are no files to run a program with.
@@ -92,7 +94,7 @@ impl Files {
         Ok((place, files))
     }
 
-    /// Adds a file, or all of a directory but links that lead nowhere, where it is here or in another place, from `/`
+    /// Adds a file, or all of a directory but links that lead nowhere or up again and what is no file, where it is here or in another place, from `/`
     /// on; one that ends in `/` is the directory that it goes into. It takes the place of what was to be there before.
     ///
     /// # Errors
@@ -116,7 +118,10 @@ impl Files {
         for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) if error.path().is_some_and(leads_nowhere) => continue,
+                Err(error) if error.loop_ancestor().is_some() || error.path().is_some_and(leads_nowhere) => {
+                    self.left_out.extend(error.path().map(|path| path.display().to_string()));
+                    continue;
+                }
                 Err(error) => return Err(NoFiles::Read(path.display().to_string(), error.into())),
             };
             let there = metadata(entry.path())?;
@@ -126,6 +131,8 @@ impl Files {
                 self.put(File { path: place, kind: Kind::Directory, bytes: vec![] })?;
             } else if there.is_file() {
                 self.read(entry.path(), place, kind_of(&there))?;
+            } else {
+                self.left_out.push(entry.path().display().to_string());
             }
         }
         Ok(())
@@ -182,6 +189,12 @@ impl Files {
 
     fn at(&self, path: &str) -> Option<&File> {
         self.places.get(path).map(|&place| &self.all[place])
+    }
+
+    /// What of directories was left out: links that lead nowhere or up again, and what is no file.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// All of them, the program first.
@@ -324,7 +337,12 @@ mod tests {
         assert_eq!(files.all()[5], File { path: "/at/two".into(), kind: file, bytes: b"1".to_vec() });
         // A link that leads up again never ends.
         std::os::unix::fs::symlink(".", directory.path().join("in/loop")).unwrap();
-        assert!(matches!(Files::default().add(directory.path(), None), Err(NoFiles::Read(..))));
+        let _listener = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+        let mut again = Files::default();
+        again.add(directory.path(), Some("/at")).unwrap();
+        assert_eq!(again.all().len(), 6);
+        let left_out = ["in/dangling", "in/loop", "socket"].map(|name| directory.path().join(name));
+        assert_eq!(again.left_out(), left_out.map(|path| path.display().to_string()));
     }
 
     #[test]

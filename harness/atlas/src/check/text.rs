@@ -1,6 +1,7 @@
 //! Checks as people read them.
 
 use super::chosen::Chosen;
+use super::files::OWN;
 use super::program::{Denied, Program, Ran};
 use super::verdict::verdict;
 use super::{Leg, Order};
@@ -15,6 +16,7 @@ use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
 use atlas_wire::window::ADDRESS;
 use atlas_wire::{Came, Late};
+use std::path::Path;
 
 /// What glibc's loader looks for in every program (ld.so(8)).
 const PRELOAD: &str = "/etc/ld.so.preload";
@@ -256,7 +258,13 @@ fn missed(ran: &[(&Leg, &Ran)]) -> String {
         return String::new();
     }
     let shown: Vec<String> = all.iter().map(|path| one_line(path, OUTPUT.1)).collect();
-    let said = format!("it looked for {}, and did not find it: --file gives it files", shown.join(", "));
+    let own = |path: &&&String| OWN.iter().any(|own| Path::new(path).starts_with(own));
+    let advice = match all.iter().filter(own).count() {
+        0 => "--file gives it files",
+        count if count == all.len() => "guests have their own /dev, /proc and /sys",
+        _ => "--file gives it files, but not in /dev, /proc and /sys, which are the guest's own",
+    };
+    let said = format!("it looked for {}, and did not find it: {advice}", shown.join(", "));
     format!("\nnot there for the program\n{}", paragraph("  ", &said))
 }
 

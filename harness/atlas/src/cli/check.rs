@@ -9,6 +9,7 @@ use crate::check::files::{self, Files};
 use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, needs, on_kernel, text};
 use crate::cli::out::{say, sayln};
+use crate::numbers::few;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// one of a place counts
     #[arg(long = "file", value_name = "PATH[=PLACE]", requires = "program")]
     files: Vec<String>,
-    /// How long the program, and how long one sweep may take, in seconds
+    /// How long the program, and how long one sweep may take, in seconds, from 1 to 100
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
     /// JSON on standard output
@@ -48,6 +49,9 @@ pub(super) struct Args {
     #[arg(long, short)]
     quiet: bool,
 }
+
+/// How many files are named that were left out.
+const LEFT_OUT: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,6 +124,10 @@ fn program(args: &Args, name: &str, arguments: &[String]) -> Result<Program, Fai
             }
             _ => files.add(Path::new(file), None)?,
         }
+    }
+    if !files.left_out().is_empty() {
+        let names = few(files.left_out(), LEFT_OUT);
+        eprintln!("left out, links that lead nowhere or up again and what is no file: {names}");
     }
     Ok(Program {
         name: name.to_owned(),

@@ -43,6 +43,9 @@ pub enum NotACall {
     /// An argument that is none.
     #[error("`{0}` is no argument: decimal, or hexadecimal with 0x")]
     Argument(String),
+    /// An argument that no register of the ABI can have.
+    #[error("i386 has arguments of 32 bits, and {0} has more")]
+    Wide(String),
     /// Too many.
     #[error("a call has 6 arguments, and {0} are given")]
     Many(usize),
@@ -104,7 +107,7 @@ impl FromStr for Asked {
             None => (rest, None),
             Some((name, open)) => {
                 let list = open.strip_suffix(')').ok_or_else(|| NotACall::Open(text.into()))?;
-                (name, Some(arguments(list)?))
+                (name, Some(arguments(abi, list)?))
             }
         };
         let nr = match parse_number(name).map(u32::try_from) {
@@ -120,7 +123,7 @@ impl FromStr for Asked {
     }
 }
 
-fn arguments(list: &str) -> Result<[u64; 6], NotACall> {
+fn arguments(abi: Abi, list: &str) -> Result<[u64; 6], NotACall> {
     let mut args = [0; 6];
     if list.trim().is_empty() {
         return Ok(args);
@@ -130,9 +133,20 @@ fn arguments(list: &str) -> Result<[u64; 6], NotACall> {
         return Err(NotACall::Many(given.len()));
     }
     for (arg, text) in args.iter_mut().zip(&given) {
-        *arg = parse_argument(text).ok_or_else(|| NotACall::Argument((*text).into()))?;
+        let given = parse_argument(text).ok_or_else(|| NotACall::Argument((*text).into()))?;
+        *arg = if abi == Abi::I386 {
+            lower_half(given).ok_or_else(|| NotACall::Wide((*text).into()))?
+        } else {
+            given
+        };
     }
     Ok(args)
+}
+
+/// What a register of i386 has of a value: all of it, where the upper half is empty or the sign's.
+fn lower_half(value: u64) -> Option<u64> {
+    let fits = u32::try_from(value).is_ok() || i32::try_from(value as i64).is_ok();
+    fits.then_some(value & u64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -155,6 +169,8 @@ mod tests {
         assert_eq!("-1".parse(), asked(Abi::X86_64, u32::MAX, None));
         assert_eq!("X86_64:read".parse(), asked(Abi::X86_64, 0, None));
         assert_eq!("openat(-100)".parse(), asked(Abi::X86_64, 257, Some([u64::MAX - 99, 0, 0, 0, 0, 0])));
+        let fd = u64::from(u32::MAX) - 99;
+        assert_eq!("i386:openat(-100)".parse(), asked(Abi::I386, 295, Some([fd, 0, 0, 0, 0, 0])));
         assert_eq!("write(1, 0x10)".parse(), asked(Abi::X86_64, 1, Some([1, 16, 0, 0, 0, 0])));
     }
 
@@ -172,6 +188,7 @@ mod tests {
         assert_eq!(said("read(0x+5)"), "`0x+5` is no argument: decimal, or hexadecimal with 0x");
         assert_eq!(said("read(x)"), "`x` is no argument: decimal, or hexadecimal with 0x");
         assert_eq!(said("read(1,2,3,4,5,6,7)"), "a call has 6 arguments, and 7 are given");
+        assert_eq!(said("i386:read(0x100000028)"), "i386 has arguments of 32 bits, and 0x100000028 has more");
         assert_eq!(said("99999999999"), "x86-64 has no call `99999999999`");
     }
 }
