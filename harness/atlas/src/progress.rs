@@ -48,7 +48,7 @@ impl Progress {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
             let bar = bars.map_or(bar, |bars| {
                 let bar = bars.add(ProgressBar::new(0));
-                let style = ProgressStyle::with_template("{prefix:>10} {bar:30} {pos:>4}/{len:4} {msg}");
+                let style = ProgressStyle::with_template("{prefix:>10} {bar:20} {pos:>4}/{len:4} {wide_msg}");
                 if let Ok(style) = style {
                     bar.set_style(style);
                 }

@@ -52,7 +52,7 @@ fn filter(leg: &Leg) -> String {
 fn end(ran: &Result<Ran, String>) -> String {
     let ran = match ran {
         Ok(ran) => ran,
-        Err(problem) => return format!("not run: {problem}"),
+        Err(problem) => return format!("no end was seen: {problem}"),
     };
     let late = late(ran);
     let ended = match ran.end {

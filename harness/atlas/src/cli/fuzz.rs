@@ -201,7 +201,7 @@ impl Summary {
                 self.done.insert(kernel.clone(), Tally::default());
                 match &self.bars {
                     Some(bars) => {
-                        let style = ProgressStyle::with_template("{prefix:>10} {spinner} {msg}");
+                        let style = ProgressStyle::with_template("{prefix:>10} {spinner} {wide_msg}");
                         let bar = bars.add(ProgressBar::new_spinner()).with_prefix(kernel.clone());
                         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
                         bar.enable_steady_tick(Duration::from_millis(200));

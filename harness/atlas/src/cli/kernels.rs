@@ -274,7 +274,7 @@ impl Show {
     fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let style = "{prefix:>8} {bar:30} {bytes:>10}/{total_bytes:10} {msg}";
+            let style = "{prefix:>8} {bar:20} {bytes:>10}/{total_bytes:10} {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
