@@ -46,7 +46,7 @@ impl Subject {
         let (name, filter) = (source.file, made.filter);
         Ok(match source.what {
             What::Filter(_) => Self { name, filter, compiler: None, policy: None, notes: made.notes },
-            What::Policy { policy, mut notes } => {
+            What::Policy { policy, mut notes, .. } => {
                 notes.extend(made.notes);
                 let policy = made.is_the_policys.then_some(policy);
                 Self { name, filter, compiler: Some(compiler), policy, notes }

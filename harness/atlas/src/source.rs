@@ -68,6 +68,8 @@ pub enum What {
         policy: Policy,
         /// What its notation says that has no meaning in the policy, a sentence each.
         notes: Vec<String>,
+        /// Whether it is a container's profile, whose rules are about names and not about numbers of an ABI.
+        is_profile: bool,
     },
 }
 
@@ -80,6 +82,19 @@ pub struct Made {
     pub notes: Vec<String>,
     /// Whether it decides as the policy does, where there is one.
     pub is_the_policys: bool,
+}
+
+/// Whether libseccomp could be told a policy, and would not mean by it what we do.
+fn is_of_meaning(error: &atlas_policy::Error) -> bool {
+    use atlas_policy::Limit::{Number, Overlaps, UpperHalf};
+    matches!(
+        error,
+        atlas_policy::Error::Unsupported {
+            compiler: Compiler::LibseccompLinear | Compiler::LibseccompTree,
+            what: UpperHalf(_) | Number(_) | Overlaps(_),
+            ..
+        }
+    )
 }
 
 /// The call whose rule an error is about: rules of a profile are counted by numbers, and not by names.
@@ -115,16 +130,20 @@ pub fn read(path: &Path) -> Result<Source, NoSource> {
         let text = String::from_utf8_lossy(&bytes);
         if is_policy(&bytes) {
             let policy = policyfile::parse(&bytes).map_err(|error| NoSource::Policy(file.clone(), error))?;
-            What::Policy { policy, notes: vec![] }
+            What::Policy { policy, notes: vec![], is_profile: false }
         } else {
             let read = profile::read(&text).map_err(|error| NoSource::Profile(file.clone(), error))?;
-            What::Policy { policy: read.policy, notes: read.notes }
+            What::Policy { policy: read.policy, notes: read.notes, is_profile: true }
         }
     };
     Ok(Source { file, what })
 }
 
 impl Source {
+    fn is_profile(&self) -> bool {
+        matches!(self.what, What::Policy { is_profile: true, .. })
+    }
+
     /// The filter, or what a compiler makes of the policy.
     ///
     /// # Errors
@@ -139,9 +158,8 @@ impl Source {
                 Err(error) => (policy, error),
             },
         };
-        let by_libseccomp = matches!(compiler, Compiler::LibseccompLinear | Compiler::LibseccompTree);
-        if by_libseccomp
-            && matches!(error, atlas_policy::Error::Unsupported { .. })
+        if self.is_profile()
+            && is_of_meaning(&error)
             && let Ok((filter, unknown)) = compiler.compile_by_name(policy)
         {
             let place = place(&error, policy);

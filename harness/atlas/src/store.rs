@@ -156,8 +156,8 @@ fn each_line(
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
-        reader.by_ref().take(LINE).read_until(b'\n', &mut text).map_err(failed("cannot read", path))?;
-        if text.len() as u64 == LINE {
+        reader.by_ref().take(LINE + 1).read_until(b'\n', &mut text).map_err(failed("cannot read", path))?;
+        if text.len() as u64 > LINE {
             let problem = format!("it is longer than {} MiB", LINE >> 20);
             return Err(StoreError::Damaged { path: path.to_owned(), line, problem });
         }

@@ -159,7 +159,7 @@ fn a_dynamic_program_finds_its_libraries_and_the_files_that_it_is_given() {
 #[test]
 fn what_a_program_leaves_behind_does_not_hide_its_end() {
     let (_filter, lets_all) = one(GETPPID, Action::Errno(1));
-    let stays = ["--jit", "on", "--limit", "1", "--", program().to_str().unwrap(), "stay"];
+    let stays = ["--jit", "on", "--limit", "3", "--", program().to_str().unwrap(), "stay"];
     let (status, text) = said(&lets_all, &stays);
     assert_eq!(status, 1, "{text}");
     let says = "exit status 0, but a task that it made is not over in time, in pause[34]()";

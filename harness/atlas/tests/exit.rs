@@ -13,6 +13,7 @@ use seccomp_atlas::report::{Html, Json, Markdown, Renderer as _, Terminal, Termi
 use seccomp_atlas::results::{Exit, Why};
 use seccomp_atlas::results::{Jit, Repetitions, Report, Verdict};
 use seccomp_atlas::store::Writer;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A finished report in which nothing fails.
@@ -289,11 +290,19 @@ fn what_was_written_stays_until_the_new_report_is_whole() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write old.json"), "{output:?}");
     assert_eq!((file("old.json").as_str(), names()), ("old", before));
-    // Where it can be written it is, also by way of a link.
+    // Where it can be written it is, also by way of a link, and who may read it may go on.
+    std::fs::set_permissions(here.join("old.json"), std::fs::Permissions::from_mode(0o664)).unwrap();
     std::os::unix::fs::symlink("old.json", here.join("link.json")).unwrap();
     assert_eq!(said(here, &["report", "--from", "now", "--json", "link.json"]).0, 0);
     assert!(file("old.json").contains("\"results\""));
     assert!(here.join("link.json").symlink_metadata().unwrap().is_symlink());
+    assert_eq!(here.join("old.json").metadata().unwrap().permissions().mode() & 0o777, 0o664);
+    // Nobody's descriptor is taken away.
+    let shared = "{ \"$0\" report --from now --json /dev/stdout; echo done; } >> out";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", shared]).arg(cargo_bin_cmd!("atlas").get_program()).current_dir(here);
+    assert!(command.status().unwrap().success());
+    assert!(file("out").contains("\"results\"") && file("out").ends_with("done\n"));
     let (status, text) =
         said(here, &["report", "--from", "now", "--json", "old.json", "--html", "link.json"]);
     assert!(status == 2 && text.contains(".json would be written twice"), "{text}");

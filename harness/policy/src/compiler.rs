@@ -103,14 +103,20 @@ impl Compiler {
         }
     }
 
-    /// What libseccomp makes of a policy's rules where each call is given by its name, once for all ABIs, as container
+    /// What libseccomp makes of a profile's rules where each call is given by its name, once for all ABIs, as container
     /// runtimes give it: and the names that it does not know, which they leave out. Its filter decides otherwise than
-    /// the policy about x32 calls whose rules ask for the upper half of an argument (`docs/findings/libseccomp-x32-upper-halves.md`)
-    /// and where rules with different actions match one call; and what i386 makes by socketcall(2) and ipc(2) has the
-    /// rules of the calls that these carry (src/arch-x86.c `x86_rule_add`).
+    /// the policy
+    ///
+    /// - about x32 calls whose rules ask for the upper half of an argument
+    ///   (`docs/findings/libseccomp-x32-upper-halves.md`),
+    /// - where rules with different actions match one call,
+    /// - about i386's socketcall(2) and ipc(2), which have the rules of the calls that they carry, less what these say
+    ///   of their first argument (src/arch-x86.c of libseccomp 2.5, `x86_rule_add`),
+    /// - where a policy, other than a profile, says different things of ABIs or nothing of the native one.
     ///
     /// # Errors
-    /// What the library cannot be told, refuses, or may not return from ([`Limit::Merged`](crate::Limit::Merged)).
+    /// What the library cannot be told, refuses, may not return from ([`Limit::Merged`](crate::Limit::Merged)), or
+    /// counts wrongly ([`Limit::Size`](crate::Limit::Size)).
     pub fn compile_by_name(self, policy: &Policy) -> Result<(Filter, Vec<&'static str>), Error> {
         let (filter, unknown) = with_libseccomp::compile_by_name(self, policy)?;
         match filter.len() {

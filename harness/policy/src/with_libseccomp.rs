@@ -7,11 +7,50 @@ use atlas_model::policy::{Comparison, Condition, Policy, Rule};
 use atlas_model::{Abi, Action, Filter};
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 /// The most rules and conditions that are handed over. A condition is three nodes at most, a node at
 /// most four instructions, and the library counts 65535 of these.
 const MOST: usize = 4096;
+
+/// What i386 makes by socketcall(2), and by ipc(2) (src/arch-x86.c of libseccomp 2.5, `x86_syscall_rewrite`).
+const SOCKETCALL: [&str; 20] = [
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+];
+const IPC: [&str; 12] = [
+    "semop",
+    "semget",
+    "semctl",
+    "semtimedop",
+    "msgsnd",
+    "msgrcv",
+    "msgget",
+    "msgctl",
+    "shmat",
+    "shmdt",
+    "shmget",
+    "shmctl",
+];
 
 /// What the library would take and get wrong.
 pub(crate) fn check(compiler: Compiler, policy: &Policy) -> Result<(), Error> {
@@ -82,25 +121,53 @@ pub(crate) fn compile_by_name(
     policy: &Policy,
 ) -> Result<(Filter, Vec<&'static str>), Error> {
     let library = Library { compiler, policy };
-    for rules in Abi::ALL.into_iter().flat_map(|abi| live::by_number(policy, abi).into_values()) {
-        if let Some((first, second)) = merged(&rules) {
-            return library.unsupported(Limit::Merged(first), Some(second));
+    // What other ABIs say alike is one rule of the name.
+    let mut rules: Vec<(&'static str, usize, &Rule)> = Vec::new();
+    let mut of_names: BTreeMap<&str, Vec<(usize, &Rule)>> = BTreeMap::new();
+    for (index, rule) in live::rules(policy) {
+        let Some(name) = syscalls::name(rule.abi, rule.nr) else {
+            return library.unsupported(Limit::Number(rule.nr), Some(index));
+        };
+        let of_name = of_names.entry(name).or_default();
+        let alike = |(_, it): &(usize, &Rule)| it.action == rule.action && it.conditions == rule.conditions;
+        if !of_name.iter().any(alike) {
+            of_name.push((index, rule));
+            rules.push((name, index, rule));
+        }
+    }
+    // Each is a rule in every ABI, and a second one in those that have a call for several.
+    let size: usize = rules.iter().map(|(_, _, rule)| 1 + rule.conditions.len()).sum();
+    let size = 2 * policy.abis.len() * size;
+    if size > MOST {
+        return library.unsupported(Limit::Size(size), None);
+    }
+    if let Some((first, second)) = of_names.values().find_map(|rules| merged(rules)) {
+        return library.unsupported(Limit::Merged(first), Some(second));
+    }
+    if policy.abis.contains(&Abi::I386) {
+        for carried in [&SOCKETCALL[..], &IPC[..]] {
+            // The first argument is the call's number there, whatever the rule says of it.
+            let without_first = |rule: &Rule| Rule {
+                conditions: rule.conditions.iter().filter(|it| it.arg > 0).copied().collect(),
+                ..rule.clone()
+            };
+            let rules: Vec<(usize, Rule)> = rules
+                .iter()
+                .filter(|(name, ..)| carried.contains(name))
+                .map(|(_, index, rule)| (*index, without_first(rule)))
+                .collect();
+            let rules: Vec<(usize, &Rule)> = rules.iter().map(|(index, rule)| (*index, rule)).collect();
+            if let Some((first, second)) = merged(&rules) {
+                return library.unsupported(Limit::Merged(first), Some(second));
+            }
         }
     }
     let mut context = library.begun()?;
     for &abi in policy.abis.iter().filter(|&&abi| abi != Abi::X86_64) {
         context.add_arch(arch(abi)).map_err(|error| library.refused(&error, None))?;
     }
-    let (mut added, mut unknown) = (Vec::new(), Vec::new());
-    for (index, rule) in live::rules(policy) {
-        let Some(name) = syscalls::name(rule.abi, rule.nr) else {
-            return library.unsupported(Limit::Number(rule.nr), Some(index));
-        };
-        // One of another ABI said the same.
-        if added.contains(&(name, &rule.conditions, rule.action)) {
-            continue;
-        }
-        added.push((name, &rule.conditions, rule.action));
+    let mut unknown = Vec::new();
+    for (name, index, rule) in rules {
         let Ok(call) = ScmpSyscall::from_name(name) else {
             unknown.push(name);
             continue;

@@ -2,6 +2,7 @@
 
 use atlas_model::abi::syscalls;
 use atlas_model::bpf::{self, Dialect};
+use atlas_model::policy::{Policy, Rule};
 use atlas_model::{Abi, Action, Call, Filter};
 use atlas_policy::{Compiler, Error, Limit, profile};
 
@@ -47,13 +48,47 @@ fn the_filter_is_the_one_that_runtimes_get() {
     }
 }
 
+/// The profile with this entry besides.
+fn with(entry: &str) -> Policy {
+    let text = PROFILE.replace(r#"{ "names": ["bind"]"#, &format!(r#"{entry}, {{ "names": ["bind"]"#));
+    profile::read(&text).unwrap().policy
+}
+
+fn limit(policy: &Policy) -> Limit {
+    match Compiler::LibseccompLinear.compile_by_name(policy).unwrap_err() {
+        Error::Unsupported { what, .. } => what,
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
-fn what_the_library_may_not_return_from_is_not_asked_of_it() {
-    let two = PROFILE.replace(
-        r#"{ "names": ["bind"]"#,
-        r#"{ "names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{ "index": 1, "value": 1, "op": "SCMP_CMP_EQ" }] },
-           { "names": ["bind"]"#,
+fn what_the_library_may_not_return_from_or_counts_wrongly_is_not_asked_of_it() {
+    let allow = |names: &str, index: u32, op: &str| {
+        format!(
+            r#"{{ "names": [{names}], "action": "SCMP_ACT_ALLOW", "args": [{{ "index": {index}, "value": 1, "op": "{op}" }}] }}"#
+        )
+    };
+    // Two rules of one number, one of which compares by !=.
+    assert!(matches!(limit(&with(&allow(r#""socket""#, 1, "SCMP_CMP_EQ"))), Limit::Merged(_)));
+    // The same of one name, in one ABI each.
+    let mut apart = profile::read(PROFILE).unwrap().policy;
+    apart.rules.retain(|rule| rule.conditions.is_empty() || rule.abi == Abi::X86_64);
+    let of_i386 = syscalls::number(Abi::I386, "socket").unwrap();
+    let native = apart.rules.iter().find(|rule| !rule.conditions.is_empty()).unwrap().clone();
+    let second = atlas_model::policy::Condition { arg: 2, ..native.conditions[0] };
+    apart.rules.push(Rule { abi: Abi::I386, nr: of_i386, conditions: vec![second], ..native });
+    assert!(matches!(limit(&apart), Limit::Merged(_)));
+    // Two calls that socketcall carries; of the first argument it knows nothing, so that one alone may be compared so.
+    assert!(matches!(limit(&with(&allow(r#""sendto", "connect""#, 3, "SCMP_CMP_NE"))), Limit::Merged(_)));
+    assert!(
+        Compiler::LibseccompLinear.compile_by_name(&with(&allow(r#""read""#, 3, "SCMP_CMP_NE"))).is_err()
     );
-    let error = Compiler::LibseccompLinear.compile_by_name(&profile::read(&two).unwrap().policy).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { what: Limit::Merged(_), .. }), "{error}");
+    assert!(Compiler::LibseccompLinear.compile_by_name(&with(&allow(r#""dup""#, 3, "SCMP_CMP_NE"))).is_ok());
+
+    let many: Vec<String> = (0..800)
+        .map(|value| {
+            allow(r#""ioctl""#, 1, "SCMP_CMP_EQ").replace("\"value\": 1", &format!("\"value\": {value}"))
+        })
+        .collect();
+    assert!(matches!(limit(&with(&many.join(","))), Limit::Size(_)));
 }

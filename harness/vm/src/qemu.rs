@@ -147,12 +147,12 @@ impl Qemu {
         let _ = self.process.end();
     }
 
-    /// What a QEMU that still runs complains of, in a line: the first that names an error, or the first.
+    /// What a QEMU that still runs complains of: its first line that is no warning.
     pub(crate) fn complaint(&self) -> Option<String> {
         let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         let said = readable(&complaints);
-        let line = said.lines().find(|line| line.contains("error")).or_else(|| said.lines().next())?;
-        Some(line.trim().to_owned()).filter(|line| !line.is_empty())
+        let is_complaint = |line: &&str| !line.trim().is_empty() && !line.contains("warning: ");
+        said.lines().find(is_complaint).map(|line| line.trim().to_owned())
     }
 
     /// Why a QEMU that has closed its lines ended, once it is reaped.

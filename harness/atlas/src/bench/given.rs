@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> Result<Given, NotGiven> {
     let source = source::read(path)?;
     let (policy, mut notes) = match source.what {
         What::Filter(filter) => return Ok(Given { name, filters: vec![(None, filter)], notes: vec![] }),
-        What::Policy { policy, notes } => (policy, notes),
+        What::Policy { policy, notes, .. } => (policy, notes),
     };
     let filters = compiled(&policy, &mut notes);
     if filters.is_empty() {

@@ -12,6 +12,8 @@ use crate::report::wording::count;
 use crate::results::Jit;
 use crate::sweep::{self, Seen, text as swept};
 use atlas_cases::Subject as Probed;
+use atlas_model::Call;
+use atlas_model::abi::syscalls;
 use atlas_model::observation::End;
 use atlas_model::sweep::COUNT;
 use atlas_wire::window::ADDRESS;
@@ -74,13 +76,21 @@ fn end(ran: &Result<Ran, String>) -> String {
     }
 }
 
-/// The call that the first of the tasks is in that were not over in time.
+/// The call that one of the tasks is in that were not over in time: the first that does not wait for others or end.
 fn late(ran: &Ran) -> String {
-    match ran.traced.late.as_ref().and_then(|late| late.first()) {
+    let late = ran.traced.late.as_deref().unwrap_or_default();
+    let of_itself = |late: &&Late| late.call.as_ref().is_none_or(|call| !is_an_end(call));
+    match late.iter().find(of_itself).or(late.first()) {
         None => String::new(),
         Some(Late { call: None, .. }) => ", in no call".into(),
         Some(Late { call: Some(call), .. }) => format!(", in {}", call.to_text_as_taken(0)),
     }
+}
+
+/// Whether a call waits for other processes, or ends its own task.
+fn is_an_end(call: &Call) -> bool {
+    let name = syscalls::name(call.abi, call.nr as u32);
+    name.is_some_and(|name| ["wait4", "waitid", "waitpid", "exit", "exit_group"].contains(&name))
 }
 
 /// The denied call that a program ended in.

@@ -121,7 +121,8 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     let advice = args.weights.as_deref().map(|file| advise::advise(file, &sources)).transpose()?;
     let old = args.against.as_deref().map(stored).transpose()?;
     let document = args.document.as_deref().map(read).transpose()?;
-    let _outputs = Outputs::open([&args.json, &args.spreads, &args.html].into_iter().flatten())?;
+    let _outputs =
+        Outputs::open([&args.json, &args.spreads, &args.html, &args.document].into_iter().flatten())?;
     let stop = interrupt::watch()?;
     let bench = if args.from.is_empty() {
         atlas_vm::version()?;

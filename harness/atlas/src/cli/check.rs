@@ -10,6 +10,7 @@ use crate::check::program::Program;
 use crate::check::{Order, is_well, json, means_its_policy, needs, on_kernel, text};
 use crate::cli::out::{say, sayln};
 use crate::numbers::few;
+use crate::report::safe::one_line;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
@@ -52,6 +53,8 @@ pub(super) struct Args {
 
 /// How many files are named that were left out.
 const LEFT_OUT: usize = 8;
+/// How many characters of each.
+const COLUMNS: usize = 160;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,7 +129,8 @@ fn program(args: &Args, name: &str, arguments: &[String]) -> Result<Program, Fai
         }
     }
     if !files.left_out().is_empty() {
-        let names = few(files.left_out(), LEFT_OUT);
+        let names: Vec<String> = files.left_out().iter().map(|name| one_line(name, COLUMNS)).collect();
+        let names = few(&names, LEFT_OUT);
         eprintln!("left out, links that lead nowhere or up again and what is no file: {names}");
     }
     Ok(Program {

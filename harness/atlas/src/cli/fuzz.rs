@@ -112,6 +112,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     summary.line(&format!("seed {}", plan.seed));
     let reach = fuzz::run(&plan, &stop, &mut |event| summary.take(event));
     let stopped = stop.load(SeqCst);
+    if !stopped {
+        summary.miss(&plan);
+    }
     summary.finish(&plan, reach, stopped, args.json);
     if let Some(failure) = summary.failure {
         return Err(failure);
@@ -228,9 +231,6 @@ impl Summary {
                 }
                 self.done.insert(kernel.clone(), tally.clone());
                 self.bad |= tally.all_broken() > 0 || tally.lost > 0;
-                if tally.trials() == 0 {
-                    self.problem(format!("{kernel}: not run: it came to no trial"));
-                }
             }
             Event::Lost { kernel, why } => {
                 self.line(&format!("{kernel}: guest lost, {why}"));
@@ -241,6 +241,17 @@ impl Summary {
                 self.problem(format!("{kernel}: not run: {why}"));
             }
             Event::Found(finding) => self.keep(finding),
+        }
+    }
+
+    /// Tells of kernels on which nothing was tried, and nothing says why.
+    fn miss(&mut self, plan: &Plan) {
+        for kernel in &plan.kernels {
+            let head = format!("{}: ", kernel.name);
+            let tried = self.done.get(&kernel.name).is_some_and(|tally| tally.trials() > 0);
+            if !tried && !self.problems.iter().any(|problem| problem.starts_with(&head)) {
+                self.problem(format!("{head}not run: it came to no trial"));
+            }
         }
     }
 

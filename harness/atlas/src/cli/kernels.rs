@@ -173,7 +173,7 @@ fn add(store: &Store, file: &std::path::Path, name: Option<&str>) -> Result<Exit
     eprintln!("{}: {}, boots for the first time", stored.name, stored.release);
     let proof = prove(store, &store.resolve_unproven(&stored)?);
     if stop.load(SeqCst) {
-        store.remove(&stored.name)?;
+        store.take_back(&stored)?;
         eprintln!("interrupted: {} was not added", stored.name);
         return Ok(ExitCode::from(ENVIRONMENT));
     }
@@ -248,17 +248,22 @@ impl Fetch {
             store.fetch(&manifest, &lock, &options, &mut |event| show.event(&event), &mut |kernel| {
                 prove(store, kernel)
             });
-        if stop.load(SeqCst) {
-            eprintln!("interrupted; what was there is kept, and the same command goes on");
-            return Ok(ExitCode::from(ENVIRONMENT));
-        }
-        let errors = fetched?;
+        let stopped = stop.load(SeqCst);
+        let errors = match fetched {
+            // It has come to nothing for that reason.
+            Err(_) if stopped => vec![],
+            fetched => fetched?,
+        };
         if let Some(path) = &self.lock {
             store.list()?.iter().for_each(|stored| lock.record(stored));
             lock.write(path)?;
         }
         for error in &errors {
             eprintln!("atlas: {error}");
+        }
+        if stopped {
+            eprintln!("interrupted; the same command goes on with what is left");
+            return Ok(ExitCode::from(ENVIRONMENT));
         }
         Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DEVIATES) })
     }

@@ -3,9 +3,9 @@
 use super::Failure;
 use crate::cli::out::say;
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Writes to a file, or with `-` to standard output.
@@ -14,23 +14,47 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
         say!("{text}");
         return Ok(());
     }
-    let is_file = path.metadata().map_or(true, |about| about.is_file());
-    let written = if is_file { write_whole(path, text) } else { fs::write(path, text) };
+    let place = beside(path);
+    let written = match &place {
+        Some(place) => write_whole(place, text),
+        None => fs::write(path, text),
+    };
     written.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
-/// Writes a file aside and renames it, so that a full disk leaves what was there.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+/// Where a file is that another one may take the place of: one of one name, and nobody's descriptor.
+fn beside(path: &Path) -> Option<PathBuf> {
+    if ["/dev", "/proc"].iter().any(|own| path.starts_with(own)) {
+        return None;
+    }
     // A link stays one.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = path.metadata().map_or(0o666, |about| about.permissions().mode());
-    let aside = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(directory);
-    // Who may write the file need not be allowed to make one beside it.
-    let Ok(mut aside) = aside else { return fs::write(path, text) };
+    let place = path.canonicalize().ok()?;
+    let about = place.metadata().ok()?;
+    (about.is_file() && about.nlink() == 1).then_some(place)
+}
+
+/// Writes a file aside and renames it, so that a full disk leaves what was there.
+fn write_whole(place: &Path, text: &str) -> io::Result<()> {
+    let directory = place.parent().unwrap_or(Path::new("/"));
+    let mut aside = match tempfile::NamedTempFile::new_in(directory) {
+        Ok(aside) => aside,
+        // Who may write the file need not be allowed to make one beside it.
+        Err(error)
+            if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) =>
+        {
+            return fs::write(place, text);
+        }
+        Err(error) => return Err(error),
+    };
+    let about = place.metadata()?;
+    if aside.as_file().metadata()?.uid() != about.uid() {
+        // It stays its owner's.
+        return fs::write(place, text);
+    }
     aside.write_all(text.as_bytes())?;
-    aside.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+    aside.as_file().set_permissions(about.permissions())?;
+    // Where something is mounted on the file, nothing can take its place.
+    aside.persist(place).map(drop).or_else(|_| fs::write(place, text))
 }
 
 /// Files that are to be written. What was in them stays until then, and where there was none and nothing was
@@ -43,12 +67,12 @@ impl Outputs {
         let mut made = Self(Vec::new());
         let mut files = BTreeSet::new();
         for path in paths.filter(|path| *path != Path::new("-")) {
-            if !path.exists() {
-                made.0.push(path.clone());
-            }
+            let is_new = !path.exists();
             let cannot = |error| format!("cannot write {}: {error}", path.display());
             let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
             let about = file.metadata().map_err(cannot)?;
+            // Where a link leads to, and not the link.
+            made.0.extend(path.canonicalize().ok().filter(|_| is_new));
             if about.is_file() && !files.insert((about.dev(), about.ino())) {
                 return Err(format!("{} would be written twice: name another file", path.display()).into());
             }

@@ -3,7 +3,7 @@
 use super::{Failure, interrupt};
 use crate::guests::Guests;
 use crate::plan::JitChoice;
-use atlas_vm::kernels::{Kernel, Store};
+use atlas_vm::kernels::{Kernel, Proof, Store, Stored};
 use atlas_vm::{Accel, Accelerator, BootOptions};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
@@ -114,9 +114,10 @@ pub(super) fn kernels(store: &Store, wanted: &[String]) -> Result<Vec<Kernel>, F
 /// The default kernels: all that were fetched, or none where one of them does not count as usable.
 fn default_kernels(store: &Store) -> Result<Vec<Kernel>, Failure> {
     let (default, added): (Vec<_>, Vec<_>) = store.list()?.into_iter().partition(|stored| stored.default);
+    let is_usable = |stored: &&Stored| matches!(stored.proof, Proof::Booted { .. });
     if default.is_empty() {
         let names: Vec<String> =
-            added.into_iter().map(|stored| format!("--kernel {}", stored.name)).collect();
+            added.iter().filter(is_usable).map(|stored| format!("--kernel {}", stored.name)).collect();
         return Err(match &names[..] {
             [] => "no kernels on this machine yet: `atlas kernels fetch` fetches the default ones".into(),
             names => format!(
@@ -126,11 +127,24 @@ fn default_kernels(store: &Store) -> Result<Vec<Kernel>, Failure> {
             .into(),
         });
     }
-    let resolved = default.iter().map(|stored| store.resolve(&stored.name)).collect::<Result<Vec<_>, _>>();
-    resolved.map_err(|error| {
-        format!("{error}; `atlas kernels fetch` boots it again, and `atlas kernels remove` leaves it out")
-            .into()
-    })
+    let left_out = |stored: &Stored| match &stored.proof {
+        Proof::Booted { .. } => None,
+        Proof::NotYet => Some(format!("{}, whose first boot was cut short", stored.name)),
+        Proof::Failed { reason } => {
+            let reason = reason.lines().next().unwrap_or_default();
+            Some(format!("{}, which did not boot here ({reason})", stored.name))
+        }
+    };
+    let left_out: Vec<String> = default.iter().filter_map(left_out).collect();
+    if !left_out.is_empty() {
+        return Err(format!(
+            "not every default kernel counts as usable: {}. `atlas kernels fetch` boots it again, `atlas kernels remove` \
+             leaves it out; or name others with --kernel",
+            left_out.join("; ")
+        )
+        .into());
+    }
+    Ok(store.default_kernels()?)
 }
 
 /// A guest a processor, as far as memory goes: two on one keep each other's code out of its caches.

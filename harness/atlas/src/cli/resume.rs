@@ -49,12 +49,17 @@ impl Earlier {
             .into());
         }
         let started = events.iter().find_map(|event| match event {
-            Event::RunStarted { cases, kernels, shard, jit, wanted, .. } => {
-                Some((cases.clone(), kernels.clone(), *shard, *jit, wanted.clone()))
+            Event::RunStarted { cases, kernels, shard, jit, .. } => {
+                Some((cases.clone(), kernels.clone(), *shard, *jit))
             }
             _ => None,
         });
-        let (cases, kernels, shard, jit, wanted) = started.ok_or_else(|| {
+        // An older version that began it did not say.
+        let wanted = events.iter().find_map(|event| match event {
+            Event::RunStarted { wanted, .. } => wanted.clone(),
+            _ => None,
+        });
+        let (cases, kernels, shard, jit) = started.ok_or_else(|| {
             format!("the run in {directory} never began: leave --resume out and it begins anew")
         })?;
         let settled = |verdict| !matches!(verdict, Verdict::Crashed | Verdict::Hung | Verdict::NotRun);

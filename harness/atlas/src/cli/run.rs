@@ -129,7 +129,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         None => cases,
     };
     if let Some(earlier) = &earlier {
-        earlier.same_cases(&cases, &format!("leave {} out to go on with it", selecting.join(" and ")))?;
+        let advice = match &selecting[..] {
+            ["--experiment", ..] => "give --experiment as it was given then".to_owned(),
+            given => format!("leave {} out to go on with it", given.join(" and ")),
+        };
+        earlier.same_cases(&cases, &advice)?;
     }
     if args.list {
         for case in &cases {

@@ -195,8 +195,11 @@ impl Store {
     /// # Errors
     /// [`Error::Unknown`].
     pub fn get(&self, name: &str) -> Result<Stored, Error> {
-        let found = self.list()?.into_iter().find(|kernel| kernel.name == name || kernel.release == name);
-        found.ok_or_else(|| Error::Unknown(name.into()))
+        let list = self.list()?;
+        let of_release = || list.iter().find(|kernel| kernel.release == name);
+        // A kernel may be named by another one's release.
+        let found = list.iter().find(|kernel| kernel.name == name).or_else(of_release);
+        found.cloned().ok_or_else(|| Error::Unknown(name.into()))
     }
 
     /// Adds an image or a Debian package that holds one, under a name or its release. The proof is
@@ -260,6 +263,17 @@ impl Store {
         let stored = self.get(name)?;
         self.change(|kernels| kernels.retain(|kernel| kernel.name != stored.name))?;
         Ok(stored)
+    }
+
+    /// Takes back what [`Store::add`] has added, and no other kernel.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Toml`].
+    pub fn take_back(&self, added: &Stored) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        self.change(|kernels| {
+            kernels.retain(|kernel| kernel.name != added.name || kernel.sha256 != added.sha256);
+        })
     }
 
     /// Holds an image against its record.
