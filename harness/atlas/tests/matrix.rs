@@ -228,8 +228,14 @@ fn what_cannot_work_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{script} {arguments:?}");
         assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
     }
-    let output =
-        matrix.command("leg").args(["6.12", "test", "out"]).env("ATLAS", "no-such").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("run ci/prepare"), "{}", text(&output.stderr));
+    for none in ["no-such", "no/such"] {
+        for (script, arguments) in [("leg", ["6.12", "test", "out"]), ("merge", ["legs", "out", "6.12"])] {
+            let output = matrix.command(script).args(arguments).env("ATLAS", none).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            assert!(text(&output.stderr).contains("run ci/prepare"), "{}", text(&output.stderr));
+        }
+        // What it lists needs none.
+        let output = matrix.command("matrix").arg("--list-json").env("ATLAS", none).output().unwrap();
+        assert!(output.status.success() && text(&output.stdout).starts_with('['), "{output:?}");
+    }
 }
