@@ -50,6 +50,8 @@ MRuby::Build.new do |conf|
   conf.cc.flags << "-fstack-clash-protection"
   # The hook counts instructions and knows the line; .cargo/config.toml tells the bindings.
   conf.cc.defines << "MRB_USE_DEBUG_HOOK" << "MRB_UTF8_STRING"
+  # A float keeps all of its bits: in a word it would lose two, and 19.99 be 19.989999999999995.
+  conf.cc.defines << "MRB_WORDBOX_NO_FLOAT_TRUNCATE"
   # Each definition of a method looks through the whole method cache, and an interpreter that starts makes
   # 1,000 of them. mruby's own 256 entries would miss less in long programs. .cargo/config.toml tells the bindings.
   conf.cc.defines << "MRB_METHOD_CACHE_SIZE=64"

@@ -33,6 +33,14 @@ pub(crate) struct Attempt<'a> {
     end: Option<End>,
 }
 
+/// What was in the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Some,
+    Nothing,
+    End,
+}
+
 impl<'a> Attempt<'a> {
     pub(crate) fn new(
         control: &'a OwnedFd,
@@ -71,7 +79,7 @@ impl<'a> Attempt<'a> {
         let mut open = true;
         // Where no canary shows that the filter is there, no code goes before the master has looked.
         let mut cleared = coming.ready || self.config.policy.has_canary();
-        while self.end.is_none() || open {
+        while self.end.is_none() {
             let done = coming.is_whole() && self.stop.is_none();
             if self.session && done && matches!(unsent, []) && self.end.is_none() {
                 break;
@@ -100,28 +108,33 @@ impl<'a> Attempt<'a> {
                 self.end = Some(hear_end(self.control)?);
             }
             if readable {
-                open = self.read(&mut coming)?;
+                open = self.read(&mut coming)? != Read::End;
             }
             self.watch()?;
         }
+        // What it wrote is in the pipe by now. The end of the pipe is not waited for: a child that another thread of the
+        // program has forked may hold a copy of it.
+        while self.end.is_some() && open && self.read(&mut coming)? == Read::Some {}
         self.finish(coming)
     }
 
-    /// Reads what is there. `false` at the end of the pipe.
-    fn read(&mut self, coming: &mut Coming) -> Result<bool, Error> {
+    /// Reads what is there.
+    fn read(&mut self, coming: &mut Coming) -> Result<Read, Error> {
         let mut bytes = [0; 16 << 10];
-        match read(&self.worker.answers, &mut bytes) {
-            Ok(0) => Ok(false),
-            // Nothing is read from a worker that is being killed: what it wants to say is known.
-            Ok(_) if self.stop.is_some() => Ok(true),
-            Ok(length) => {
-                if let Err(stop) = coming.take(&bytes[..length], &self.config.limits) {
-                    self.kill(stop)?;
+        loop {
+            match read(&self.worker.answers, &mut bytes) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(Read::Nothing),
+                Ok(0) | Err(_) => return Ok(Read::End),
+                // Nothing is read from a worker that is being killed: what it wants to say is known.
+                Ok(_) if self.stop.is_some() => return Ok(Read::Some),
+                Ok(length) => {
+                    if let Err(stop) = coming.take(&bytes[..length], &self.config.limits) {
+                        self.kill(stop)?;
+                    }
+                    return Ok(Read::Some);
                 }
-                Ok(true)
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(true),
-            Err(_) => Ok(false),
         }
     }
 

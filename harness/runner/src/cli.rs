@@ -155,9 +155,14 @@ fn misused(error: &clap::Error) -> ExitCode {
         let first = message.split("\n\n").next().unwrap_or_default();
         return refuse(&Failure::usage(first.strip_prefix("error: ").unwrap_or(first)), true).into();
     }
-    // A reader that has gone away wants no help.
+    if !error.use_stderr() {
+        let help = error.render();
+        let help = if io::stdout().is_terminal() { help.ansi().to_string() } else { help.to_string() };
+        return print(help.as_bytes(), Status::Value).into();
+    }
+    // Who does not hear it has the status.
     let _ = error.print();
-    if error.use_stderr() { Status::Usage.into() } else { ExitCode::SUCCESS }
+    Status::Usage.into()
 }
 
 fn refuse(failure: &Failure, json: bool) -> Status {

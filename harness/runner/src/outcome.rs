@@ -58,7 +58,7 @@ pub enum Ending {
     Value {
         /// The last expression's value by `inspect`.
         inspect: String,
-        /// The same as JSON, where it is plain data: nil, booleans, integers of 64 bits, finite
+        /// The same as JSON, where it is plain data: nil, booleans, integers that are not bignums, finite
         /// floats, UTF-8 strings, symbols, and arrays and hashes (keys: strings or symbols) of these,
         /// up to 64 levels.
         json: Option<serde_json::Value>,

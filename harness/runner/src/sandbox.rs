@@ -5,13 +5,19 @@ use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::forked::Worker;
 use crate::steps::Clock;
-use crate::zygote::{self, hear, said};
+use crate::zygote::{self, HEARD, hear, said};
 use crate::{Ending, Error, Limit, Limits, Native, Outcome, Policy, Request, Usage};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, shutdown, socketpair};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long a zygote may take to leave when it is let go: a moment, but for one that was stopped.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Makes a [`Sandbox`].
 #[derive(Clone, Debug, Default)]
@@ -33,7 +39,8 @@ impl Builder {
         self
     }
 
-    /// A function of the embedding program that Ruby can call: integers in, an integer out. It runs in
+    /// A function of the embedding program that Ruby can call: at most seven integers in, of which more are left out,
+    /// and an integer out. It runs in
     /// the worker, behind the filter, and must neither allocate nor make calls that the policy forbids.
     pub fn native(mut self, name: &str, function: Native) -> Self {
         self.config.natives.push((name.to_owned(), function));
@@ -105,8 +112,38 @@ impl Drop for Zygote {
             return;
         }
         // Some other child of the program's may hold a copy of the line, so closing is not enough.
-        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Both);
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Write);
+        if !self.leaves() {
+            // Somebody has stopped it, say. Its worker has asked to be killed with it.
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
         while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
+}
+
+impl Zygote {
+    /// Whether it closes its end of the line in time.
+    fn leaves(&self) -> bool {
+        let deadline = Instant::now() + LEAVING;
+        let mut news = [0; HEARD];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let millis = left.as_millis().clamp(1, 60_000) as u16;
+            match poll(&mut [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)], PollTimeout::from(millis))
+            {
+                Ok(0) | Err(Errno::EINTR) => continue,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+            match recv(self.control.as_raw_fd(), &mut news, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return true,
+                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(_) => return true,
+            }
+        }
     }
 }
 

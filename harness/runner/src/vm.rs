@@ -56,6 +56,9 @@ pub(crate) struct Task<'a> {
 
 /// What the code's file is called.
 const MAIN: &CStr = c"main.rb";
+/// How many local variables the code's outermost level may have, those of a session's earlier evaluations among them.
+/// From 254 on mruby's code generator finds nothing but itself too complex (mrbgems/mruby-compiler/core/codegen.c).
+const LOCALS: i32 = 250;
 
 /// Ruby's face of the runner.
 const PRELUDE: &str = include_str!("../mruby/prelude.rb");
@@ -172,6 +175,16 @@ impl Vm {
                 refused = Some(complain(state, parser));
                 mrb::mrb_parser_free(parser);
                 return value::NIL;
+            }
+            if (*context).slen > LOCALS {
+                (*context).slen = before;
+                mrb::mrb_parser_free(parser);
+                let class = mrb::mrb_class_get(state, c"ScriptError".as_ptr());
+                mrb::mrb_raise(
+                    state,
+                    class,
+                    c"more than 250 local variables outside of any block or method".as_ptr(),
+                );
             }
             make_room(state, context, before);
             let value = mrb::mrb_load_exec(state, parser, context);

@@ -7,7 +7,7 @@ use crate::steps::Stamps;
 use crate::vm::{Task, Vm, instructions};
 use crate::{out, signals, sys};
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Pid, getppid};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -46,7 +46,9 @@ impl Step {
             Self::Parent => "asking to end with the zygote",
             Self::Descriptors => "giving up descriptors",
             Self::Signals => "setting signal handlers",
-            Self::Privileges => "giving up privileges",
+            Self::Privileges => {
+                "giving up privileges (root needs CAP_SETUID and CAP_SETGID for it: run it as another user, or with these)"
+            }
             Self::Limits => "setting resource limits",
             Self::NoNewPrivs => "prctl(PR_SET_NO_NEW_PRIVS)",
             Self::Load => "loading the filter",
@@ -194,7 +196,9 @@ fn limit(config: &Config, session: bool) -> Result<(), Errno> {
         // (kernel/time/posix-cpu-timers.c check_process_timers), which on a busy machine may run ahead of
         // the clock: by SIGXCPU first, so that it comes to be called what it is.
         let seconds = config.limits.cpu.as_secs() + 1;
-        setrlimit(Resource::RLIMIT_CPU, seconds, seconds + 1)?;
+        // Who started the program may have been stricter, and only root can take that back.
+        let (_, most) = getrlimit(Resource::RLIMIT_CPU)?;
+        setrlimit(Resource::RLIMIT_CPU, seconds.min(most), (seconds + 1).min(most))?;
     }
     none.into_iter().try_for_each(|resource| setrlimit(resource, 0, 0))
 }

@@ -261,6 +261,28 @@ fn colours_obey_the_environment() {
 }
 
 #[test]
+fn help_that_cannot_be_written_is_said_by_the_status() {
+    for asked in ["--help", "-V", "--explain"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(run_by());
+        let status = command.arg(asked).stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(9), "{asked}");
+    }
+}
+
+#[test]
+fn a_stricter_limit_on_processor_time_stays() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -t 1; exec \"$0\" -e '6 * 7'"]).arg(run_by());
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "42\n"), "{output:?}");
+}
+
+fn run_by() -> std::ffi::OsString {
+    command(&[]).get_program().to_owned()
+}
+
+#[test]
 fn a_pipe_gets_the_bytes_as_they_are() {
     let output = run(&["--no-value", "-e", "print \"\\e[31m\\xff\\0\""]);
     assert_eq!(output.stdout, b"\x1b[31m\xff\0");

@@ -145,6 +145,61 @@ fn a_zygote_that_is_killed_is_replaced_and_leaves_nothing() {
 }
 
 #[test]
+fn a_zygote_that_is_stopped_is_not_waited_for_for_ever() {
+    let _alone = alone();
+    let before = (descriptors(), descendants());
+    let sandbox = sandbox(Policy::Strict);
+    let zygote = descendants().into_iter().find(|one| !before.1.contains(one)).unwrap();
+    // SAFETY: as above.
+    unsafe { libc::kill(zygote.0 as i32, libc::SIGSTOP) };
+    let began = Instant::now();
+    drop(sandbox);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!((descriptors(), descendants()), before);
+}
+
+/// A child of another thread's may have been forked between the making of a pipe and the closing of its end.
+#[test]
+fn children_of_other_threads_do_not_keep_an_evaluation() {
+    let _alone = alone();
+    let before = (descriptors(), descendants());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let forking = scope.spawn(|| {
+            let mut children = Vec::new();
+            while !done.load(Relaxed) && children.len() < 4000 {
+                // SAFETY: the child makes system calls alone, until it is killed.
+                match unsafe { libc::fork() } {
+                    0 => loop {
+                        // SAFETY: as above.
+                        unsafe { libc::pause() };
+                    },
+                    child => children.push(child),
+                }
+                std::thread::sleep(Duration::from_micros(300));
+            }
+            children
+        });
+        let mut sandbox = sandbox(Policy::Strict);
+        let began = Instant::now();
+        for _ in 0..300 {
+            assert_eq!(sandbox.eval("1 + 1").unwrap().value(), Some("2"));
+        }
+        let took = began.elapsed();
+        done.store(true, Relaxed);
+        for child in forking.join().unwrap() {
+            // SAFETY: they are this process's own, and not yet waited for.
+            unsafe {
+                libc::kill(child, libc::SIGKILL);
+                libc::waitpid(child, std::ptr::null_mut(), 0);
+            }
+        }
+        assert!(took < Duration::from_secs(25), "{took:?}");
+    });
+    assert_eq!((descriptors(), descendants()), before);
+}
+
+#[test]
 fn threads_at_work_do_not_disturb_a_fork() {
     let _alone = alone();
     let before = (descriptors(), descendants());

@@ -23,7 +23,14 @@ fn values_come_as_text_and_as_json() {
         ("2**40", "1099511627776", Some(json!(1_099_511_627_776_i64))),
         ("2**63 - 1", "9223372036854775807", Some(json!(i64::MAX))),
         ("2**100", "1267650600228229401496703205376", None),
-        ("0.1 + 0.2", "0.3", None),
+        // A float has all of its bits.
+        ("0.1 + 0.2", "0.3", Some(json!(0.1 + 0.2))),
+        ("[19.99, 1e-300, -0.0]", "[19.99, 1.0e-300, -0.0]", Some(json!([19.99, 1e-300, -0.0]))),
+        (
+            "[:a, :\"b c\", :a_name_that_is_long]",
+            "[:a, :\"b c\", :a_name_that_is_long]",
+            Some(json!(["a", "b c", "a_name_that_is_long"])),
+        ),
         ("Object", "Object", None),
         ("{1 => 2}", "{1=>2}", None),
         ("a = []; a << a; a", "[[...]]", None),
@@ -32,9 +39,7 @@ fn values_come_as_text_and_as_json() {
     ] {
         let outcome = sandbox.eval(code).unwrap();
         assert_eq!(outcome.value(), Some(inspect), "{code}: {outcome:?}");
-        if code != "0.1 + 0.2" {
-            assert_eq!(outcome.json(), json.as_ref(), "{code}");
-        }
+        assert_eq!(outcome.json(), json.as_ref(), "{code}");
     }
 }
 
@@ -225,4 +230,24 @@ fn natives_run_in_the_worker() {
     assert_eq!(sandbox.eval("add(1, 2, 39)").unwrap().value(), Some("42"));
     assert!(matches!(sandbox.eval("add('x')").unwrap().ending, Ending::Exception { .. }));
     assert!(Sandbox::builder().native("Ä", |_| 0).build().is_err());
+}
+
+#[test]
+fn a_session_outlives_code_with_too_many_local_variables() {
+    let mut sandbox = sandbox();
+    let mut session = sandbox.session();
+    let define = |from: usize, to: usize| {
+        (from..to).map(|number| format!("v{number} = {number}")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(session.eval(&define(0, 200)).unwrap().value(), Some("199"));
+    for _ in 0..3 {
+        let refused = session.eval(&define(200, 300)).unwrap();
+        let Ending::Exception { class, message, .. } = &refused.ending else { panic!("{refused:?}") };
+        assert!(class == "ScriptError" && message.starts_with("more than 250 local variables"), "{message}");
+    }
+    assert_eq!(
+        session.eval(&format!("{}\nv0 + v199 + v249", define(200, 250))).unwrap().value(),
+        Some("448")
+    );
+    assert_eq!(session.eval("[v249, (1..3).map { |x| x + v1 }]").unwrap().value(), Some("[249, [2, 3, 4]]"));
 }

@@ -1,4 +1,4 @@
-//! Ruby values as mruby boxes them in a word (include/mruby/boxing_word.h, 64 bits).
+//! Ruby values as mruby boxes them in a word (include/mruby/boxing_word.h, 64 bits, `MRB_WORDBOX_NO_FLOAT_TRUNCATE`).
 
 use mruby_sys as mrb;
 
@@ -30,15 +30,14 @@ pub(super) fn shape<'a>(state: *mut mrb::mrb_state, value: mrb::mrb_value) -> Sh
         4 => return Shape::Bool(false),
         12 => return Shape::Bool(true),
         word if word & 1 == 1 => return Shape::Integer(word as i64 >> 1),
-        // SAFETY: the two low bits say that it is a float.
-        word if word & 3 == 2 => return Shape::Float(unsafe { mrb::mrb_word_boxing_value_float(value) }),
-        word if word & 0x1f == 0x1c => return symbol(state, (word >> 32) as mrb::mrb_sym),
+        word if word & 3 == 2 => return symbol(state, (word >> 2) as mrb::mrb_sym),
         word if word & 7 != 0 => return Shape::Other,
         _ => {}
     }
     // SAFETY: a word of none of these forms is a pointer to an object, whose type is in its header.
     unsafe {
         match (*(value.w as *const mrb::RBasic)).tt() {
+            mrb::mrb_vtype_MRB_TT_FLOAT => Shape::Float((*(value.w as *const mrb::RFloat)).f),
             mrb::mrb_vtype_MRB_TT_INTEGER => Shape::Integer((*(value.w as *const mrb::RInteger)).i),
             mrb::mrb_vtype_MRB_TT_STRING => bytes(value).map_or(Shape::Other, Shape::String),
             mrb::mrb_vtype_MRB_TT_ARRAY => {
