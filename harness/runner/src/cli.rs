@@ -156,9 +156,10 @@ fn misused(error: &clap::Error) -> ExitCode {
         return refuse(&Failure::usage(first.strip_prefix("error: ").unwrap_or(first)), true).into();
     }
     if !error.use_stderr() {
-        let help = error.render();
-        let help = if io::stdout().is_terminal() { help.ansi().to_string() } else { help.to_string() };
-        return print(help.as_bytes(), Status::Value).into();
+        let help = error.render().ansi().to_string();
+        let mut stdout = anstream::stdout().lock();
+        let written = stdout.write_all(help.as_bytes()).and_then(|()| stdout.flush());
+        return told(written, Status::Value).into();
     }
     // Who does not hear it has the status.
     let _ = error.print();
@@ -223,7 +224,12 @@ fn shown(outcome: &Outcome, value: bool) -> Vec<u8> {
 /// Writes to standard output. A reader that has gone away is no error.
 fn print(bytes: &[u8], status: Status) -> Status {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    told(stdout.write_all(bytes).and_then(|()| stdout.flush()), status)
+}
+
+/// The status where this came of writing to standard output. A reader that has gone away wants no more.
+fn told(written: io::Result<()>, status: Status) -> Status {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             person::say(&person::refusal(&format!("standard output: {error}")));
             Status::Unwritten
