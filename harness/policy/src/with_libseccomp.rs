@@ -69,7 +69,7 @@ pub(crate) fn check(compiler: Compiler, policy: &Policy) -> Result<(), Error> {
                     return unsupported(Limit::Overlaps(other), index);
                 }
             }
-            if let Some((first, second)) = merged(&rules) {
+            if let Some((first, second)) = merged(&rules, |_| true) {
                 return unsupported(Limit::Merged(first), second);
             }
         }
@@ -77,13 +77,12 @@ pub(crate) fn check(compiler: Compiler, policy: &Policy) -> Result<(), Error> {
     Ok(())
 }
 
-/// Two rules of these of one number, if the library's tree of them may go wrong.
-fn merged(rules: &[(usize, &Rule)]) -> Option<(usize, usize)> {
+/// Two rules of these of one number, if the library's tree of them may go wrong, whose conditions are those that count.
+fn merged(rules: &[(usize, &Rule)], counts: fn(&Condition) -> bool) -> Option<(usize, usize)> {
     let equal = |it: &Condition| matches!(it.comparison, Comparison::Equal | Comparison::Masked(_));
+    let mut counting = rules.iter().flat_map(|(_, rule)| &rule.conditions).filter(|it| counts(it));
     match rules {
-        [(first, _), (second, _), ..] if !rules.iter().all(|(_, rule)| rule.conditions.iter().all(equal)) => {
-            Some((*first, *second))
-        }
+        [(first, _), (second, _), ..] if !counting.all(equal) => Some((*first, *second)),
         _ => None,
     }
 }
@@ -141,23 +140,15 @@ pub(crate) fn compile_by_name(
     if size > MOST {
         return library.unsupported(Limit::Size(size), None);
     }
-    if let Some((first, second)) = of_names.values().find_map(|rules| merged(rules)) {
+    if let Some((first, second)) = of_names.values().find_map(|rules| merged(rules, |_| true)) {
         return library.unsupported(Limit::Merged(first), Some(second));
     }
     if policy.abis.contains(&Abi::I386) {
         for carried in [&SOCKETCALL[..], &IPC[..]] {
+            let rules = rules.iter().filter(|(name, ..)| carried.contains(name));
+            let rules: Vec<(usize, &Rule)> = rules.map(|&(_, index, rule)| (index, rule)).collect();
             // The first argument is the call's number there, whatever the rule says of it.
-            let without_first = |rule: &Rule| Rule {
-                conditions: rule.conditions.iter().filter(|it| it.arg > 0).copied().collect(),
-                ..rule.clone()
-            };
-            let rules: Vec<(usize, Rule)> = rules
-                .iter()
-                .filter(|(name, ..)| carried.contains(name))
-                .map(|(_, index, rule)| (*index, without_first(rule)))
-                .collect();
-            let rules: Vec<(usize, &Rule)> = rules.iter().map(|(index, rule)| (*index, rule)).collect();
-            if let Some((first, second)) = merged(&rules) {
+            if let Some((first, second)) = merged(&rules, |it| it.arg > 0) {
                 return library.unsupported(Limit::Merged(first), Some(second));
             }
         }

@@ -158,14 +158,13 @@ pub fn first_guest(
     guests: &Guests,
     tell: &mut dyn FnMut(String),
 ) -> Result<FirstGuest, String> {
-    let mut take = |told: Option<String>| {
-        told.into_iter().for_each(&mut *tell);
-        guests.take(kernel, tell).map_err(|error| error.to_string())
-    };
-    let machine = take(None)?;
+    let machine = guests.take(kernel, tell).map_err(|error| error.to_string())?;
     let series: Series = machine.hello().release.parse().unwrap_or(kernel.series);
     let mut known = Known::of(guests, kernel);
-    let another = |lost| take(Some(lost));
+    let another = |lost| {
+        tell(lost);
+        guests.take(kernel, tell).map_err(|error| error.to_string())
+    };
     let (machine, answers, probes) = known.complete_by(series, machine, another, ask)?;
     known.keep();
     Ok(FirstGuest { machine, probes, traits: judge::traits_of(&answers) })
